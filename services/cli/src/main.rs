@@ -1,0 +1,2 @@
+//! The qsketch command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The generate-script consumer.
+fn main() {}

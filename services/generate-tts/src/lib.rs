@@ -1,0 +1,1 @@
+//! The generate-tts consumer.

@@ -1,0 +1,2 @@
+//! The generate-tts consumer.
+fn main() {}

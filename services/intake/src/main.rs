@@ -1,0 +1,2 @@
+//! The intake consumer.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The merge-upload consumer.
+fn main() {}

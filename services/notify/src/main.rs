@@ -1,0 +1,2 @@
+//! The notify consumer.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The render-manim consumer.
+fn main() {}
