@@ -1,1 +1,41 @@
-//! qsketch core.
+//! The pure core of qsketch: what a pipeline is, what a job consists of, and what to do next.
+//!
+//! Nothing here waits, reads a clock, draws a random number or speaks to a network: `now`, owners and jitter are
+//! arguments. The shell (`qsketch-runtime`) carries out what [`decide`] says and holds no branch on a status of its own.
+//!
+//! ```text
+//!   pipeline   the graph of steps, checked when built
+//!   parts      what the job table holds of a job: input, job, task
+//!   write      one conditional write of one part, and what it does to it
+//!   route      which tasks are ready, given what is recorded
+//!   decide     event in, next step of the drive out
+//!   message    the pointer that travels through a queue
+//! ```
+//!
+//! # Invariants (each names its test)
+//! - A task's recorded output never changes: `write::tests::a_recorded_task_refuses_a_second_record`.
+//! - A job never exceeds a step's maximum attempts: `decide::tests::the_last_charged_attempt_closes_the_job`.
+//! - A closed job stays closed: `write::tests::a_closed_job_refuses_every_record_and_closing`.
+//! - All of them together, under crashes, duplicates and lost replies: `tests/tests/model.rs`.
+
+pub mod backoff;
+pub mod decide;
+pub mod failure;
+pub mod ids;
+pub mod limits;
+pub mod message;
+pub mod parts;
+pub mod pipeline;
+pub mod route;
+pub mod story;
+pub mod time;
+pub mod write;
+
+pub use decide::{Act, Drive, Event, Step, decide};
+pub use failure::{ErrorText, Failure, Remedy};
+pub use ids::{IdError, JobId, Owner, StepName, TaskId, Tenant};
+pub use message::{Message, MessageError};
+pub use parts::{Attempt, Closing, Done, Input, Job, JobStatus, Outcome, Part, Refusal, Task, Verdict};
+pub use pipeline::{Pipeline, PipelineError, PipelineHash, StepSpec};
+pub use time::Time;
+pub use write::{Commit, Footing, Write};

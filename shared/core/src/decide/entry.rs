@@ -1,0 +1,277 @@
+//! The writes that a drive makes: claims, ends, records, closings.
+
+use super::{Drive, Output};
+use crate::backoff::{self, Jitter};
+use crate::failure::{ErrorText, Failure, Remedy};
+use crate::ids::TaskId;
+use crate::limits::{LAYOUT, RESULT_BYTES_MAX, WIDTH_MAX};
+use crate::parts::{Attempt, Closing, Done, Job, Lease, Outcome, Task, Verdict, expires_at};
+use crate::pipeline::{CheckedStep, Pipeline};
+use crate::route;
+use crate::time::Time;
+use crate::write::{Footing, Write};
+
+/// The claim of a task that nobody is known to have claimed.
+pub(super) fn first_claim(drive: &Drive, step: &CheckedStep, now: Time) -> Write {
+    let set = Task {
+        layout: LAYOUT,
+        attempt: 1,
+        closing: drive.message.closing,
+        started_at: now,
+        lease: Some(Lease { owner: drive.owner.clone(), until: now.plus(step.timeouts.heartbeat) }),
+        not_before: None,
+        progress: None,
+        charged: 0,
+        released: 0,
+        attempts: Vec::new(),
+        expires_at: expires_at(drive.message.deadline),
+    };
+    Write::Task { task: drive.message.task.clone(), footing: Footing::Absent, set: Box::new(set) }
+}
+
+/// The claim of the next attempt, on the task as it was seen.
+pub(super) fn claim(drive: &Drive, closing: u32, step: &CheckedStep, now: Time) -> Write {
+    let Some(seen) = drive.task() else {
+        return match first_claim(drive, step, now) {
+            Write::Task { task, footing, mut set } => {
+                set.closing = closing;
+                Write::Task { task, footing, set }
+            }
+            other => other,
+        };
+    };
+    let footing = Footing::Seen { attempt: seen.attempt, lease_until: seen.lease.as_ref().map(|lease| lease.until) };
+    let mut set = match lapsed(seen, step, now) {
+        Some(end) => seen.clone().ended(end, None),
+        None => seen.clone(),
+    };
+    if set.closing != closing {
+        (set.charged, set.released) = (0, 0);
+    }
+    set.attempt = seen.attempt + 1;
+    set.closing = closing;
+    set.started_at = now;
+    set.lease = Some(Lease { owner: drive.owner.clone(), until: now.plus(step.timeouts.heartbeat) });
+    set.not_before = None;
+    set.progress = None;
+    Write::Task { task: drive.message.task.clone(), footing, set: Box::new(set) }
+}
+
+/// The end of an attempt of which nothing was heard any more.
+fn lapsed(task: &Task, step: &CheckedStep, now: Time) -> Option<Attempt> {
+    let lease = task.lease.as_ref()?;
+    let error =
+        format!("no heartbeat for {} s: its worker died, hung or lost its network", step.timeouts.heartbeat.as_secs());
+    Some(Attempt {
+        attempt: task.attempt,
+        closing: task.closing,
+        started_at: task.started_at,
+        ended_at: lease.until.min(now),
+        outcome: Outcome::TimedOut,
+        error_type: HEARTBEAT.to_owned(),
+        error: ErrorText::from(error),
+        is_final: false,
+    })
+}
+
+/// The record of a completion, with the job's closing where it was the last task.
+pub(super) fn record(pipeline: &Pipeline, id: &TaskId, job: &Job, attempt: u32, output: Output, now: Time) -> Write {
+    let done = Done { attempt, at: now, width: output.width };
+    if id.step() == &pipeline.finalizer().name {
+        return Write::RecordFinal { task: id.clone(), closing: job.closing, done };
+    }
+    let is_last = route::is_all_complete(pipeline, job, Some((id, &done)));
+    let result = output.result;
+    let close = is_last.then(|| closing_completed(result.clone().or_else(|| job.result.clone()), now));
+    Write::Record { task: id.clone(), closing: job.closing, done, result, close }
+}
+
+/// What a step made must be something that the job can keep.
+pub(super) fn check_output(pipeline: &Pipeline, step: &CheckedStep, output: &Output) -> Result<(), Failure> {
+    if output.result.as_ref().is_some_and(|result| result.len() > RESULT_BYTES_MAX) {
+        return Err(Failure::fail(
+            "ResultTooLong",
+            format!("the result is over {RESULT_BYTES_MAX} bytes: store it and give its location"),
+        ));
+    }
+    match output.width {
+        None if pipeline.is_mapped_over(&step.name) => {
+            Err(Failure::fail("NoList", format!("{} did not say how many elements its list has", step.name)))
+        }
+        Some(width) if width > WIDTH_MAX => {
+            Err(Failure::fail("ListTooWide", format!("the list has {width} elements: at most {WIDTH_MAX}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The closing of a job whose every task is recorded.
+pub(super) fn completed(job: &Job, now: Time) -> Write {
+    Write::Close { closing: job.closing, entry: closing_completed(job.result.clone(), now) }
+}
+
+const fn closing_completed(result: Option<String>, now: Time) -> Closing {
+    Closing { verdict: Verdict::Completed, at: now, task: None, attempt: None, error_type: None, error: None, result }
+}
+
+/// The end of a failed attempt; none when this drive holds nothing.
+pub(super) fn end_failed(
+    drive: &Drive,
+    step: &CheckedStep,
+    failure: &Failure,
+    jitter: Jitter,
+    now: Time,
+) -> Option<Write> {
+    let task = drive.task().filter(|task| task.is_held_by(&drive.owner))?;
+    let asked = match failure.remedy {
+        Remedy::Retry { after } => after.unwrap_or_default(),
+        Remedy::Fail => core::time::Duration::ZERO,
+    };
+    let is_final = failure.remedy == Remedy::Fail || step.retry.non_retryable_error_types.contains(&failure.error_type);
+    let wait = backoff::wait(&step.retry, task.charged + 1, jitter).max(asked);
+    let end = end_of(task, Outcome::Failed, &failure.error_type, failure.error.clone(), is_final, now);
+    Some(ended(drive, task, end, Some(now.plus(wait))))
+}
+
+/// The end of an attempt that one of its timeouts ended; none when this drive holds nothing.
+pub(super) fn end_timed_out(
+    pipeline: &Pipeline,
+    drive: &Drive,
+    step: &CheckedStep,
+    jitter: Jitter,
+    now: Time,
+) -> Option<Write> {
+    let task = drive.task().filter(|task| task.is_held_by(&drive.owner))?;
+    let (_, timeout) = cut_off(pipeline, &drive.message.task, drive.job()?, task, step);
+    let error = format!("ended after {} s by its {timeout} timeout", now.since(task.started_at).as_secs());
+    let wait = backoff::wait(&step.retry, task.charged + 1, jitter);
+    let end = end_of(task, Outcome::TimedOut, timeout, ErrorText::from(error), false, now);
+    Some(ended(drive, task, end, Some(now.plus(wait))))
+}
+
+/// The end of an attempt that is given back; none when this drive holds nothing.
+pub(super) fn end_released(drive: &Drive, now: Time) -> Option<Write> {
+    let task = drive.task().filter(|task| task.is_held_by(&drive.owner))?;
+    let error = ErrorText::from("its worker was told to stop and gave it back");
+    let end = end_of(task, Outcome::Released, "WorkerStopped", error, false, now);
+    Some(ended(drive, task, end, None))
+}
+
+fn end_of(task: &Task, outcome: Outcome, error_type: &str, error: ErrorText, is_final: bool, now: Time) -> Attempt {
+    Attempt {
+        attempt: task.attempt,
+        closing: task.closing,
+        started_at: task.started_at,
+        ended_at: now,
+        outcome,
+        error_type: error_type.to_owned(),
+        error,
+        is_final,
+    }
+}
+
+fn ended(drive: &Drive, task: &Task, end: Attempt, not_before: Option<Time>) -> Write {
+    Write::Task {
+        task: drive.message.task.clone(),
+        footing: Footing::Mine { attempt: task.attempt, owner: drive.owner.clone() },
+        set: Box::new(task.clone().ended(end, not_before)),
+    }
+}
+
+/// The closing of a job whose task may not be tried again; none while it may.
+pub(super) fn exhausted(id: &TaskId, job: &Job, task: &Task, step: &CheckedStep, now: Time) -> Option<Write> {
+    let end = last_straw(job, task, step, now)?;
+    let verdict = if end.outcome == Outcome::TimedOut { Verdict::TimedOut } else { Verdict::Failed };
+    Some(close(job, verdict, id, Some(end.attempt), &end.error_type, end.error, now))
+}
+
+/// Why a task may not be tried again; none while it may.
+pub(super) fn exhausted_reason(job: &Job, task: &Task, step: &CheckedStep) -> Option<String> {
+    last_straw(job, task, step, Time(u64::MAX)).map(|end| format!("{}: {}", end.error_type, end.error))
+}
+
+/// The attempt after which there is no other. The caller has seen that no other owner's lease holds any more.
+fn last_straw(job: &Job, task: &Task, step: &CheckedStep, now: Time) -> Option<Attempt> {
+    if task.closing != job.closing {
+        return None;
+    }
+    if let Some(end) = lapsed(task, step, now) {
+        return (task.charged + 1 >= step.retry.maximum_attempts).then_some(end);
+    }
+    let last = task.attempts.last().filter(|last| last.closing == job.closing)?;
+    (last.is_final || task.charged >= step.retry.maximum_attempts).then(|| last.clone())
+}
+
+/// The closing of a job whose task has no time left; none while it has.
+pub(super) fn out_of_time(
+    pipeline: &Pipeline,
+    id: &TaskId,
+    job: &Job,
+    task: Option<&Task>,
+    step: &CheckedStep,
+    now: Time,
+) -> Option<Write> {
+    let of_now = task.filter(|task| task.closing == job.closing);
+    let next = of_now.and_then(|task| task.not_before).unwrap_or(now).max(now);
+    let scheduled = route::scheduled_at(pipeline, id, job)?;
+    let has_tried = of_now.is_some_and(|task| task.attempt > 1 || task.lease.is_none());
+    let start_by =
+        step.timeouts.schedule_to_start.filter(|_| !has_tried).map(|span| (scheduled.plus(span), SCHEDULE_TO_START));
+    let bounds = [(scheduled.plus(step.timeouts.schedule_to_close), SCHEDULE_TO_CLOSE), (job.deadline, JOB_DEADLINE)];
+    let (_, timeout) =
+        bounds.into_iter().chain(start_by).filter(|(bound, _)| next >= *bound).min_by_key(|(bound, _)| *bound)?;
+    let last = of_now.and_then(|task| task.attempts.last()).filter(|last| last.closing == job.closing);
+    let error = match last {
+        Some(last) => format!(
+            "no attempt may begin after its {timeout} timeout; attempt {} ended with {}: {}",
+            last.attempt, last.error_type, last.error
+        ),
+        None => format!("no attempt may begin after its {timeout} timeout"),
+    };
+    Some(close(job, Verdict::TimedOut, id, of_now.map(|task| task.attempt), timeout, ErrorText::from(error), now))
+}
+
+/// When to end a running attempt, and by which timeout.
+pub(super) fn cut_off(
+    pipeline: &Pipeline,
+    id: &TaskId,
+    job: &Job,
+    task: &Task,
+    step: &CheckedStep,
+) -> (Time, &'static str) {
+    let own = (task.started_at.plus(step.timeouts.start_to_close), START_TO_CLOSE);
+    if id.step() == &pipeline.finalizer().name {
+        return own;
+    }
+    let scheduled = route::scheduled_at(pipeline, id, job).unwrap_or(task.started_at);
+    let all = (scheduled.plus(step.timeouts.schedule_to_close), SCHEDULE_TO_CLOSE);
+    [own, all, (job.deadline, JOB_DEADLINE)].into_iter().min_by_key(|(bound, _)| *bound).unwrap_or(own)
+}
+
+fn close(
+    job: &Job,
+    verdict: Verdict,
+    id: &TaskId,
+    attempt: Option<u32>,
+    error_type: &str,
+    error: ErrorText,
+    now: Time,
+) -> Write {
+    let entry = Closing {
+        verdict,
+        at: now,
+        task: Some(id.clone()),
+        attempt,
+        error_type: Some(error_type.to_owned()),
+        error: Some(error),
+        result: None,
+    };
+    Write::Close { closing: job.closing, entry }
+}
+
+/// The names of the timeouts, as the story tells them.
+const START_TO_CLOSE: &str = "StartToClose";
+const SCHEDULE_TO_CLOSE: &str = "ScheduleToClose";
+const SCHEDULE_TO_START: &str = "ScheduleToStart";
+const JOB_DEADLINE: &str = "JobDeadline";
+const HEARTBEAT: &str = "Heartbeat";

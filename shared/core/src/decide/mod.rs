@@ -1,0 +1,294 @@
+//! One message, from its delivery to its acknowledgement: event in, next step out.
+//!
+//! ```text
+//!   Delivered ─► claim ∥ load ─► Work ─► record ─► Settle [Send successors, Acknowledge]
+//!        │                         └──► end (failed, timed out, released) ─► Settle [Hide until] or close
+//!        └─ again ─► load ─► claim ─► load again ─► Work …
+//! ```
+//!
+//! [`decide`] is the only code that branches on a status. After every event it takes what is now known of the job and
+//! the task and looks at it afresh, so that a lost race, a lost reply and a redelivery all take the same path.
+//! The numbered rules stand in `docs/design.md`.
+
+mod entry;
+mod hold;
+mod look;
+#[cfg(test)]
+mod tests;
+
+use crate::backoff::Jitter;
+use crate::failure::Failure;
+use crate::ids::{Owner, TaskId};
+use crate::limits::COMMITS_MAX;
+use crate::message::Message;
+use crate::parts::{Job, Part, Task};
+use crate::pipeline::{CheckedStep, Pipeline};
+use crate::route;
+use crate::time::Time;
+use crate::write::{Commit, Write};
+
+pub use hold::{Beat, Hold};
+
+/// What an attempt made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Output {
+    /// How many elements its list has; needed where a later step maps over it.
+    pub width: Option<u32>,
+    /// The job's result, from the step that makes it: a location of at most
+    /// [`crate::limits::RESULT_BYTES_MAX`] bytes.
+    pub result: Option<String>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The message was received.
+    Delivered {
+        /// How often it has been received, this time included.
+        receives: u32,
+    },
+    /// The answer to [`Step::ClaimBesideLoad`].
+    Claimed {
+        /// What became of the claim.
+        commit: Commit,
+        /// The job as it was loaded beside the claim.
+        job: Option<Box<Job>>,
+    },
+    /// The answer to [`Step::Load`].
+    Loaded {
+        /// The job.
+        job: Option<Box<Job>>,
+        /// The task, if any attempt has begun.
+        task: Option<Box<Task>>,
+    },
+    /// The answer to [`Step::LoadJob`].
+    JobLoaded(Option<Box<Job>>),
+    /// The answer to [`Step::Commit`].
+    Committed(Commit),
+    /// The work is done.
+    Worked(Output),
+    /// The work failed.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// A share of 1,000, drawn by the shell.
+        jitter: Jitter,
+    },
+    /// The work was ended at the time that [`Step::Work`] named.
+    TimedOut {
+        /// A share of 1,000, drawn by the shell.
+        jitter: Jitter,
+    },
+    /// A heartbeat found that the attempt has lost its task, or that the work is no longer wanted.
+    Lost {
+        /// The job as the heartbeat found it.
+        job: Option<Box<Job>>,
+        /// The task as the heartbeat found it.
+        task: Option<Box<Task>>,
+    },
+    /// The worker was told to stop.
+    Stopping,
+}
+
+/// What the shell must do next; all but [`Step::Settle`] are answered by an event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Carry out this first claim and load the job, both at once.
+    ClaimBesideLoad(Write),
+    /// Load the job and the task, both at once.
+    Load,
+    /// Load the job.
+    LoadJob,
+    /// Carry out this write.
+    Commit(Write),
+    /// Do the work, with a heartbeat beside it.
+    Work {
+        /// The attempt's number.
+        attempt: u32,
+        /// When to end it.
+        until: Time,
+    },
+    /// Carry these out in order; the drive is over.
+    Settle(Vec<Act>),
+}
+
+/// An act at the end of a drive. Acts are ordered and repeatable; the last one says what becomes of the message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Act {
+    /// Send these messages; only then go on.
+    Send(Vec<Message>),
+    /// Delete the message.
+    Acknowledge,
+    /// Hide the message until this time.
+    Hide(Time),
+    /// Make the message visible at once.
+    GiveBack,
+    /// Leave the message alone: it is somebody else's by now.
+    LetGo,
+    /// Move the message to the dead-letter queue, with the reason.
+    DeadLetter(String),
+}
+
+/// What one delivery of a message knows so far.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Drive {
+    message: Message,
+    owner: Owner,
+    job: Option<Box<Job>>,
+    task: Option<Box<Task>>,
+    /// Whether the job was loaded after the newest claim of this drive.
+    is_fresh: bool,
+    is_stopping: bool,
+    refusals: u32,
+}
+
+impl Drive {
+    /// A drive of this message by this owner, a nonce of this delivery.
+    #[must_use]
+    pub const fn new(message: Message, owner: Owner) -> Self {
+        Self { message, owner, job: None, task: None, is_fresh: false, is_stopping: false, refusals: 0 }
+    }
+
+    /// The message.
+    #[must_use]
+    pub const fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// The job as it is known.
+    #[must_use]
+    pub fn job(&self) -> Option<&Job> {
+        self.job.as_deref()
+    }
+
+    /// The task as it is known.
+    #[must_use]
+    pub fn task(&self) -> Option<&Task> {
+        self.task.as_deref()
+    }
+
+    /// The hold of this drive on its task, for the heartbeat; none when it holds nothing.
+    #[must_use]
+    pub fn hold(&self, pipeline: &Pipeline) -> Option<Hold> {
+        let task = self.task.as_deref().filter(|task| task.is_held_by(&self.owner))?;
+        let step = pipeline.step(self.message.task.step())?;
+        Some(Hold::new(self.message.task.clone(), task.clone(), self.owner.clone(), step.timeouts.heartbeat))
+    }
+
+    fn absorb(&mut self, commit: Commit) {
+        let part = match commit {
+            Commit::Written(part) => Some(part),
+            Commit::Overtaken(part) => {
+                self.refusals += 1;
+                part
+            }
+        };
+        match part {
+            Some(Part::Job(job)) => self.job = Some(job),
+            Some(Part::Task(task)) => {
+                self.is_fresh = false;
+                self.task = Some(task);
+            }
+            Some(Part::Input(_)) | None => {}
+        }
+    }
+}
+
+/// Says what to do next, given what happened. `drive` keeps what is known; nothing else is remembered.
+#[must_use]
+pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -> Step {
+    let Some(step) = pipeline.step(drive.message.task.step()) else {
+        return dead_letter(drive, route::Foreign::NoSuchStep);
+    };
+    match event {
+        Event::Delivered { receives } => return delivered(pipeline, drive, step, receives, now),
+        Event::Claimed { commit, job } => {
+            drive.job = job;
+            drive.absorb(commit);
+        }
+        Event::Loaded { job, task } => {
+            drive.job = job;
+            drive.task = task;
+        }
+        Event::JobLoaded(job) => {
+            drive.job = job;
+            drive.is_fresh = true;
+        }
+        Event::Committed(commit) => {
+            drive.absorb(commit);
+            if drive.is_stopping {
+                return Step::Settle(vec![Act::GiveBack]);
+            }
+        }
+        Event::Worked(output) => return worked(pipeline, drive, step, output, now),
+        Event::Failed { failure, jitter } => return failed(drive, step, &failure, jitter, now),
+        Event::TimedOut { jitter } => return timed_out(pipeline, drive, step, jitter, now),
+        Event::Lost { task: None, .. } => return Step::Settle(vec![Act::LetGo]),
+        Event::Lost { job, task } => {
+            drive.job = job;
+            drive.task = task;
+            drive.is_fresh = false;
+        }
+        Event::Stopping => return stopping(drive, now),
+    }
+    if drive.refusals > COMMITS_MAX {
+        return Step::Settle(vec![Act::Hide(now.plus(look::CROWDED_PAUSE))]);
+    }
+    look::look(pipeline, drive, step, now)
+}
+
+fn delivered(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, receives: u32, now: Time) -> Step {
+    if let Err(foreign) = route::belongs(pipeline, &drive.message.task, None) {
+        return dead_letter(drive, foreign);
+    }
+    if receives <= 1 { Step::ClaimBesideLoad(entry::first_claim(drive, step, now)) } else { Step::Load }
+}
+
+fn worked(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, output: Output, now: Time) -> Step {
+    let Some((job, task)) = drive.job().zip(drive.task()) else { return Step::Settle(vec![Act::LetGo]) };
+    if let Err(failure) = entry::check_output(pipeline, step, &output) {
+        return failed(drive, step, &failure, Jitter(0), now);
+    }
+    Step::Commit(entry::record(pipeline, &drive.message.task, job, task.attempt, output, now))
+}
+
+fn failed(drive: &Drive, step: &CheckedStep, failure: &Failure, jitter: Jitter, now: Time) -> Step {
+    entry::end_failed(drive, step, failure, jitter, now).map_or_else(|| Step::Settle(vec![Act::LetGo]), Step::Commit)
+}
+
+fn timed_out(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, jitter: Jitter, now: Time) -> Step {
+    entry::end_timed_out(pipeline, drive, step, jitter, now)
+        .map_or_else(|| Step::Settle(vec![Act::LetGo]), Step::Commit)
+}
+
+fn stopping(drive: &mut Drive, now: Time) -> Step {
+    drive.is_stopping = true;
+    entry::end_released(drive, now).map_or_else(|| Step::Settle(vec![Act::GiveBack]), Step::Commit)
+}
+
+fn dead_letter(drive: &Drive, foreign: route::Foreign) -> Step {
+    let task = &drive.message.task;
+    let reason = match foreign {
+        route::Foreign::NoSuchStep => format!("its pipeline has no step {:?}", task.step().as_str()),
+        route::Foreign::WrongShape => format!("its pipeline has no task of the form {:?}", task.to_string()),
+        route::Foreign::NoSuchElement => format!("the list has no element for {:?}", task.to_string()),
+    };
+    Step::Settle(vec![Act::DeadLetter(reason)])
+}
+
+/// The message that starts a job.
+#[must_use]
+pub fn start_message(pipeline: &Pipeline, job: &Job) -> Message {
+    message_to(job, TaskId::only(pipeline.start().name.clone()))
+}
+
+pub(crate) fn message_to(job: &Job, task: TaskId) -> Message {
+    Message {
+        layout: crate::limits::LAYOUT,
+        job: job.job_id.clone(),
+        task,
+        pipeline: job.pipeline_hash.clone(),
+        closing: job.closing,
+        deadline: job.deadline,
+    }
+}

@@ -1,0 +1,400 @@
+//! The table of every status against every event, and the rules one by one.
+
+use core::time::Duration;
+
+use super::*;
+use crate::failure::Failure;
+use crate::ids::{JobId, Tenant};
+use crate::parts::{Closing, Done, JobStatus, Lease, Outcome, Verdict};
+use crate::pipeline::StepSpec;
+use crate::write::{Footing, apply};
+
+type Tried<T> = Result<T, Box<dyn std::error::Error>>;
+
+const NOW: Time = Time(1_000_000);
+
+fn pipeline() -> Tried<Pipeline> {
+    Ok(Pipeline::builder("p")
+        .step(StepSpec::new("a"))
+        .step(StepSpec::new("b").over("a"))
+        .step(StepSpec::new("c").after(["b"]))
+        .finalizer(StepSpec::new("z"))
+        .build()?)
+}
+
+struct Scene {
+    pipeline: Pipeline,
+    job: Job,
+    task: Option<Task>,
+    id: TaskId,
+}
+
+impl Scene {
+    /// A running job at `id`, its inputs recorded.
+    fn at(id: &str) -> Tried<Self> {
+        let pipeline = pipeline()?;
+        let mut job = Job::begun(JobId::try_from("j")?, Tenant::try_from("t")?, &pipeline, NOW);
+        let id: TaskId = id.parse()?;
+        let done = |width| Done { attempt: 1, at: NOW, width };
+        if id.step().as_str() != "a" {
+            job.done.insert("a".parse()?, done(Some(2)));
+        }
+        if id.step().as_str() == "c" || id.step().as_str() == "z" {
+            job.done.insert("b#0".parse()?, done(None));
+            job.done.insert("b#1".parse()?, done(None));
+        }
+        Ok(Self { pipeline, job, task: None, id })
+    }
+
+    fn closed(mut self, verdict: Verdict) -> Self {
+        self.job.status = verdict.status();
+        self.job.closings.push(Closing {
+            verdict,
+            at: NOW,
+            task: None,
+            attempt: None,
+            error_type: None,
+            error: None,
+            result: None,
+        });
+        self
+    }
+
+    fn held_by(mut self, owner: &str, attempt: u32) -> Tried<Self> {
+        self.task = Some(Task {
+            layout: 1,
+            attempt,
+            closing: self.job.closing,
+            started_at: NOW,
+            lease: Some(Lease { owner: Owner::try_from(owner)?, until: NOW.plus(Duration::from_secs(30)) }),
+            not_before: None,
+            progress: None,
+            charged: attempt - 1,
+            released: 0,
+            attempts: Vec::new(),
+            expires_at: 0,
+        });
+        Ok(self)
+    }
+
+    fn drive(&self) -> Tried<Drive> {
+        Ok(Drive::new(message_to(&self.job, self.id.clone()), Owner::try_from("me")?))
+    }
+
+    /// A drive that knows job and task, as after a load.
+    fn knowing(&self) -> Tried<Drive> {
+        let mut drive = self.drive()?;
+        drive.job = Some(Box::new(self.job.clone()));
+        drive.task = self.task.clone().map(Box::new);
+        Ok(drive)
+    }
+
+    fn loaded(&self, now: Time) -> Tried<Step> {
+        let event = Event::Loaded { job: Some(Box::new(self.job.clone())), task: self.task.clone().map(Box::new) };
+        Ok(decide(&self.pipeline, &mut self.drive()?, event, now))
+    }
+
+    /// Carries `step`'s write out on the scene and answers it.
+    fn commit(&mut self, drive: &mut Drive, step: Step, now: Time) -> Tried<Step> {
+        let write = match step {
+            Step::Commit(write) => write,
+            other => return Err(format!("no write: {other:?}").into()),
+        };
+        let current = match &write {
+            Write::Task { .. } => self.task.clone().map(|task| Part::Task(Box::new(task))),
+            _ => Some(Part::Job(Box::new(self.job.clone()))),
+        };
+        let commit = match apply(&write, current.as_ref()) {
+            Some(part) => {
+                match &part {
+                    Part::Task(task) => self.task = Some((**task).clone()),
+                    Part::Job(job) => self.job = (**job).clone(),
+                    Part::Input(_) => {}
+                }
+                Commit::Written(part)
+            }
+            None => Commit::Overtaken(current),
+        };
+        Ok(decide(&self.pipeline, drive, Event::Committed(commit), now))
+    }
+}
+
+fn sent(step: &Step) -> Vec<String> {
+    let Step::Settle(acts) = step else { return vec![format!("{step:?}")] };
+    acts.iter()
+        .map(|act| match act {
+            Act::Send(messages) => messages.iter().map(|m| m.task.to_string()).collect::<Vec<_>>().join("+"),
+            Act::Acknowledge => "ack".to_owned(),
+            Act::Hide(until) => format!("hide {}", until.since(NOW).as_millis()),
+            Act::GiveBack => "give back".to_owned(),
+            Act::LetGo => "let go".to_owned(),
+            Act::DeadLetter(reason) => format!("dead: {reason}"),
+        })
+        .collect()
+}
+
+/// How a step looks in the table.
+fn short(step: &Step) -> String {
+    match step {
+        Step::ClaimBesideLoad(_) => "claim beside load".to_owned(),
+        Step::Load => "load".to_owned(),
+        Step::LoadJob => "load job".to_owned(),
+        Step::Work { attempt, .. } => format!("work {attempt}"),
+        Step::Commit(Write::Close { entry, .. }) => format!("close {:?}", entry.verdict),
+        Step::Commit(write) => write.kind().to_owned(),
+        Step::Settle(_) => sent(step).join(", "),
+    }
+}
+
+/// Every event, from a drive that holds attempt 1 of `b#0` where the status allows it.
+fn every_event(scene: &Scene) -> Tried<Vec<(&'static str, Event)>> {
+    let job = || Some(Box::new(scene.job.clone()));
+    let task = || scene.task.clone().map(Box::new);
+    let part = Part::Task(Box::new(scene.task.clone().ok_or("the table needs a held task")?));
+    let failure = Failure::retry("Boom", "it broke");
+    Ok(vec![
+        ("delivered first", Event::Delivered { receives: 1 }),
+        ("delivered again", Event::Delivered { receives: 2 }),
+        ("claimed", Event::Claimed { commit: Commit::Written(part.clone()), job: job() }),
+        ("claim overtaken", Event::Claimed { commit: Commit::Overtaken(Some(part.clone())), job: job() }),
+        ("loaded", Event::Loaded { job: job(), task: task() }),
+        ("loaded, no job", Event::Loaded { job: None, task: task() }),
+        ("job loaded", Event::JobLoaded(job())),
+        ("committed", Event::Committed(Commit::Written(part.clone()))),
+        ("overtaken", Event::Committed(Commit::Overtaken(Some(part)))),
+        ("worked", Event::Worked(Output::default())),
+        ("failed", Event::Failed { failure, jitter: Jitter(0) }),
+        ("timed out", Event::TimedOut { jitter: Jitter(0) }),
+        ("lost", Event::Lost { job: job(), task: task() }),
+        ("lost, no task", Event::Lost { job: job(), task: None }),
+        ("stopping", Event::Stopping),
+    ])
+}
+
+#[test]
+fn every_status_answers_every_event() -> Tried<()> {
+    let mut table = String::new();
+    for status in JobStatus::ALL {
+        let scene = Scene::at("b#0")?.held_by("me", 1)?;
+        let mut scene = match status {
+            JobStatus::Running => scene,
+            JobStatus::Completed => scene.closed(Verdict::Completed),
+            JobStatus::Failed => scene.closed(Verdict::Failed),
+            JobStatus::TimedOut => scene.closed(Verdict::TimedOut),
+            JobStatus::Rejected => scene,
+        };
+        scene.job.status = status;
+        for (name, event) in every_event(&scene)? {
+            let step = decide(&scene.pipeline, &mut scene.knowing()?, event, NOW);
+            table.push_str(&format!("{:9} | {:15} | {}\n", status.as_str(), name, short(&step)));
+        }
+    }
+    assert_eq!(table, include_str!("table.txt"), "the table as it is now:\n{table}");
+    Ok(())
+}
+
+#[test]
+fn a_first_delivery_claims_beside_its_load_and_works() -> Tried<()> {
+    let scene = Scene::at("b#0")?;
+    let mut drive = scene.drive()?;
+    let step = decide(&scene.pipeline, &mut drive, Event::Delivered { receives: 1 }, NOW);
+    let Step::ClaimBesideLoad(write) = step else { return Err("no claim".into()) };
+    let part = apply(&write, None).ok_or("refused")?;
+    let event = Event::Claimed { commit: Commit::Written(part), job: Some(Box::new(scene.job.clone())) };
+    let step = decide(&scene.pipeline, &mut drive, event, NOW);
+    assert_eq!(step, Step::Work { attempt: 1, until: NOW.plus(Duration::from_secs(300)) });
+    Ok(())
+}
+
+#[test]
+fn a_later_claim_loads_again_before_it_works() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("gone", 1)?;
+    let now = NOW.plus(Duration::from_secs(32));
+    let mut drive = scene.knowing()?;
+    let event = Event::Loaded { job: Some(Box::new(scene.job.clone())), task: scene.task.clone().map(Box::new) };
+    let step = decide(&scene.pipeline, &mut drive, event, now);
+    assert_eq!(scene.commit(&mut drive, step, now)?, Step::LoadJob);
+    scene.job.done.insert("b#0".parse()?, Done { attempt: 1, at: NOW, width: None });
+    let step = decide(&scene.pipeline, &mut drive, Event::JobLoaded(Some(Box::new(scene.job.clone()))), now);
+    assert_eq!(sent(&step), ["ack"], "what was recorded meanwhile is not done again");
+    Ok(())
+}
+
+#[test]
+fn a_lapsed_lease_is_told_as_a_heartbeat_timeout_and_charged() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("gone", 1)?;
+    let now = NOW.plus(Duration::from_secs(32));
+    let mut drive = scene.knowing()?;
+    let step = scene.loaded(now)?;
+    scene.commit(&mut drive, step, now)?;
+    let task = scene.task.ok_or("no task")?;
+    assert_eq!((task.attempt, task.charged), (2, 1));
+    assert_eq!(task.attempts[0].outcome, Outcome::TimedOut);
+    assert_eq!(task.attempts[0].error_type, "Heartbeat");
+    Ok(())
+}
+
+#[test]
+fn a_live_lease_hides_the_message_until_it_ends_by_the_slowest_clock() -> Tried<()> {
+    let scene = Scene::at("b#0")?.held_by("other", 1)?;
+    assert_eq!(sent(&scene.loaded(NOW)?), ["hide 31000"]);
+    Ok(())
+}
+
+#[test]
+fn the_first_two_failures_wait_ten_and_twenty_seconds() -> Tried<()> {
+    for (attempt, wait) in [(1, "hide 10000"), (2, "hide 20000")] {
+        let mut scene = Scene::at("b#0")?.held_by("me", attempt)?;
+        let mut drive = scene.knowing()?;
+        let event = Event::Failed { failure: Failure::retry("Boom", "it broke"), jitter: Jitter(0) };
+        let step = decide(&scene.pipeline, &mut drive, event, NOW);
+        assert_eq!(sent(&scene.commit(&mut drive, step, NOW)?), [wait]);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_last_charged_attempt_closes_the_job() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("me", 3)?;
+    let mut drive = scene.knowing()?;
+    let event = Event::Failed { failure: Failure::retry("Boom", "it broke"), jitter: Jitter(0) };
+    let ended = decide(&scene.pipeline, &mut drive, event, NOW);
+    let close = scene.commit(&mut drive, ended, NOW)?;
+    let settled = scene.commit(&mut drive, close, NOW)?;
+    assert_eq!(sent(&settled), ["z@0", "ack"]);
+    let closing = scene.job.closings.first().ok_or("not closed")?;
+    assert_eq!((closing.verdict, closing.attempt), (Verdict::Failed, Some(3)));
+    assert_eq!(closing.task.as_ref().map(ToString::to_string).as_deref(), Some("b#0"));
+    Ok(())
+}
+
+#[test]
+fn a_failure_that_no_repetition_mends_closes_the_job_at_once() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    let mut drive = scene.knowing()?;
+    let event = Event::Failed { failure: Failure::fail("BadScript", "no scene"), jitter: Jitter(0) };
+    let ended = decide(&scene.pipeline, &mut drive, event, NOW);
+    assert_eq!(short(&scene.commit(&mut drive, ended, NOW)?), "close Failed");
+    Ok(())
+}
+
+#[test]
+fn a_delay_that_the_other_side_asked_for_is_obeyed() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    let mut drive = scene.knowing()?;
+    let remedy = crate::failure::Remedy::Retry { after: Some(Duration::from_secs(42)) };
+    let event = Event::Failed { failure: Failure::new("Overloaded", "529", remedy), jitter: Jitter(0) };
+    let ended = decide(&scene.pipeline, &mut drive, event, NOW);
+    assert_eq!(sent(&scene.commit(&mut drive, ended, NOW)?), ["hide 42000"]);
+    Ok(())
+}
+
+#[test]
+fn a_worker_told_to_stop_gives_its_task_back_uncharged() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    let mut drive = scene.knowing()?;
+    let step = decide(&scene.pipeline, &mut drive, Event::Stopping, NOW);
+    assert_eq!(sent(&scene.commit(&mut drive, step, NOW)?), ["give back"]);
+    let task = scene.task.clone().ok_or("no task")?;
+    assert_eq!((task.charged, task.released, task.lease.is_none()), (0, 1, true));
+    assert_eq!(short(&scene.loaded(NOW)?), "claim", "the next delivery begins attempt 2 at once");
+    Ok(())
+}
+
+#[test]
+fn no_attempt_begins_after_its_schedule_to_close() -> Tried<()> {
+    let scene = Scene::at("b#0")?;
+    assert_eq!(short(&scene.loaded(NOW.plus(Duration::from_secs(899)))?), "claim");
+    assert_eq!(short(&scene.loaded(NOW.plus(Duration::from_secs(900)))?), "close TimedOut");
+    Ok(())
+}
+
+#[test]
+fn a_wait_that_would_outlast_the_schedule_to_close_closes_the_job_now() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    let mut drive = scene.knowing()?;
+    let late = NOW.plus(Duration::from_secs(895));
+    let event = Event::Failed { failure: Failure::retry("Boom", "it broke"), jitter: Jitter(0) };
+    let step = decide(&scene.pipeline, &mut drive, event, late);
+    assert_eq!(short(&scene.commit(&mut drive, step, late)?), "close TimedOut");
+    Ok(())
+}
+
+#[test]
+fn the_last_task_closes_the_job_in_the_write_that_records_it() -> Tried<()> {
+    let mut scene = Scene::at("c")?.held_by("me", 1)?;
+    let mut drive = scene.knowing()?;
+    let output = Output { result: Some("s3://b/k".to_owned()), width: None };
+    let step = decide(&scene.pipeline, &mut drive, Event::Worked(output), NOW);
+    assert_eq!(sent(&scene.commit(&mut drive, step, NOW)?), ["z@0", "ack"]);
+    assert_eq!(scene.job.status, JobStatus::Completed);
+    assert_eq!(scene.job.result.as_deref(), Some("s3://b/k"));
+    Ok(())
+}
+
+#[test]
+fn a_record_whose_reply_was_lost_is_known_again() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    let mut drive = scene.knowing()?;
+    let step = decide(&scene.pipeline, &mut drive, Event::Worked(Output::default()), NOW);
+    scene.commit(&mut drive, step.clone(), NOW)?;
+    assert_eq!(sent(&scene.commit(&mut drive, step, NOW)?), ["ack"]);
+    Ok(())
+}
+
+#[test]
+fn a_claim_whose_reply_was_lost_is_known_by_its_owner() -> Tried<()> {
+    let scene = Scene::at("b#0")?.held_by("me", 1)?;
+    let commit = Commit::Overtaken(scene.task.clone().map(|task| Part::Task(Box::new(task))));
+    let event = Event::Claimed { commit, job: Some(Box::new(scene.job.clone())) };
+    assert_eq!(short(&decide(&scene.pipeline, &mut scene.drive()?, event, NOW)), "work 1");
+    Ok(())
+}
+
+#[test]
+fn a_notification_of_a_closing_that_is_over_is_dropped() -> Tried<()> {
+    let running = Scene::at("z@0")?;
+    assert_eq!(sent(&running.loaded(NOW)?), ["ack"]);
+    let mut newer = Scene::at("z@0")?.closed(Verdict::Failed).closed(Verdict::Failed);
+    newer.job.closing = 1;
+    assert_eq!(sent(&newer.loaded(NOW)?), ["ack"]);
+    Ok(())
+}
+
+#[test]
+fn a_notification_that_fails_for_good_goes_to_the_dead_letters() -> Tried<()> {
+    let mut scene = Scene::at("z@0")?.closed(Verdict::Completed).held_by("me", 3)?;
+    let mut drive = scene.knowing()?;
+    let event = Event::Failed { failure: Failure::retry("Boom", "it broke"), jitter: Jitter(0) };
+    let step = decide(&scene.pipeline, &mut drive, event, NOW);
+    assert_eq!(sent(&scene.commit(&mut drive, step, NOW)?), ["dead: z@0 failed for good: Boom: it broke"]);
+    Ok(())
+}
+
+#[test]
+fn a_list_that_is_missing_or_too_wide_fails_the_attempt() -> Tried<()> {
+    for (width, error) in [(None, "NoList"), (Some(9), "ListTooWide")] {
+        let scene = Scene::at("a")?.held_by("me", 1)?;
+        let event = Event::Worked(Output { width, result: None });
+        let Step::Commit(Write::Task { set, footing, .. }) = decide(&scene.pipeline, &mut scene.knowing()?, event, NOW)
+        else {
+            return Err("not ended".into());
+        };
+        assert_eq!((set.attempts[0].error_type.as_str(), set.attempts[0].is_final), (error, true));
+        assert!(matches!(footing, Footing::Mine { attempt: 1, .. }));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_drive_that_loses_every_race_leaves_the_message_for_later() -> Tried<()> {
+    let scene = Scene::at("b#0")?;
+    let mut drive = scene.knowing()?;
+    let mut last = String::new();
+    for _ in 0..=COMMITS_MAX {
+        let commit = Commit::Overtaken(None);
+        last = short(&decide(&scene.pipeline, &mut drive, Event::Committed(commit), NOW));
+    }
+    assert_eq!(last, "hide 1000");
+    Ok(())
+}

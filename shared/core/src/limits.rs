@@ -1,0 +1,56 @@
+//! Every bound of the core, with its reason.
+
+use core::time::Duration;
+
+/// The layout that this release writes into messages and items, and the newest that it reads.
+pub const LAYOUT: u32 = 1;
+
+/// The most steps of one pipeline; keeps its document far below one item of the table.
+pub const STEPS_MAX: usize = 32;
+
+/// The most elements of a mapped step.
+///
+/// All of a job's records stand in one item; each costs about 50 bytes, and every write is billed by the item's size.
+/// Wider steps need records in parts of their own.
+pub const WIDTH_MAX: u32 = 8;
+
+/// The longest error text kept in an item, in bytes; the whole text stands in the attempt's log.
+pub const ERROR_BYTES_MAX: usize = 200;
+
+/// The most ended attempts kept in a task's part; older ones are counted, not kept.
+pub const ATTEMPTS_KEPT_MAX: usize = 16;
+
+/// The longest result of a job kept in its part, in bytes: a location, never the thing itself.
+pub const RESULT_BYTES_MAX: usize = 1_024;
+
+/// The most attempts that a retry policy may allow.
+pub const ATTEMPTS_MAX: u32 = 100;
+
+/// How often an attempt may be given back (SIGTERM, Spot reclaim) before giving back is charged like a failure.
+pub const RELEASES_MAX: u32 = 100;
+
+/// How often one drive decides again after a lost race before it leaves the message for later.
+///
+/// Each refusal means that somebody else made progress, so a few suffice.
+pub const COMMITS_MAX: u32 = 8;
+
+/// How much the clocks of two workers may differ.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(1);
+
+/// The largest message that is read: a pointer is about 200 bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4_096;
+
+/// How long the parts of a job are kept after its deadline.
+pub const KEEP_AFTER_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// Until when nobody looks after a job that seems quiet.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Over how many keys the index of jobs to look after is spread: one key carries 1,000 writes/s.
+///
+/// # Source
+/// DynamoDB developer guide, "Best practices for designing and using partition keys effectively", read 2026-11-22.
+pub const CHECK_SHARDS: u32 = 16;
+
+const _: () = assert!(WIDTH_MAX >= 1, "a mapped step may have one element");
+const _: () = assert!(ATTEMPTS_KEPT_MAX >= 2, "the story shows at least the first failure and the last");

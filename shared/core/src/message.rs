@@ -1,0 +1,97 @@
+//! The pointer that travels through a queue: which task of which job.
+//!
+//! It carries only what can't change while its closing stays the same, so it never goes stale.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::ids::{JobId, TaskId};
+use crate::limits::{LAYOUT, MESSAGE_BYTES_MAX};
+use crate::pipeline::PipelineHash;
+use crate::time::Time;
+
+/// The body of a message, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Message {
+    /// The layout that it was written in.
+    pub layout: u32,
+    /// The job.
+    pub job: JobId,
+    /// The task to do.
+    pub task: TaskId,
+    /// The graph that the job began with.
+    pub pipeline: PipelineHash,
+    /// The closing that the sender saw ahead of the job; it fences redrive.
+    pub closing: u32,
+    /// When the job's time is over; from it follows when its parts expire.
+    pub deadline: Time,
+}
+
+/// Why a body is not a message.
+#[derive(Debug, Error)]
+pub enum MessageError {
+    /// It was written by a newer release: it must be given back untouched.
+    #[error("the message has layout {found}, this release reads up to {LAYOUT}: a newer worker must take it")]
+    Newer {
+        /// Its layout.
+        found: u32,
+    },
+    /// It is no message at all: it must go to the dead-letter queue.
+    #[error("the body is not a task message: {reason}")]
+    Unreadable {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Message {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`MessageError::Newer`] for a layout of a later release, else [`MessageError::Unreadable`].
+    pub fn parse(body: &str) -> Result<Self, MessageError> {
+        #[derive(Deserialize)]
+        struct Layout {
+            layout: u32,
+        }
+        let unreadable = |reason: String| MessageError::Unreadable { reason };
+        if body.len() > MESSAGE_BYTES_MAX {
+            return Err(unreadable(format!("it has {} bytes, at most {MESSAGE_BYTES_MAX} are read", body.len())));
+        }
+        let Layout { layout } = serde_json::from_str(body).map_err(|error| unreadable(error.to_string()))?;
+        if layout > LAYOUT {
+            return Err(MessageError::Newer { found: layout });
+        }
+        serde_json::from_str(body).map_err(|error| unreadable(error.to_string()))
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> String {
+        serde_json::json!({
+            "layout": self.layout, "job": self.job, "task": self.task, "pipeline": self.pipeline,
+            "closing": self.closing, "deadline": self.deadline,
+        })
+        .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_newer_layout_is_told_apart_from_nonsense() {
+        assert!(matches!(Message::parse(r#"{"layout":2,"new":"field"}"#), Err(MessageError::Newer { found: 2 })));
+        assert!(matches!(Message::parse("{}"), Err(MessageError::Unreadable { .. })));
+        assert!(matches!(Message::parse(&"x".repeat(10_000)), Err(MessageError::Unreadable { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_parser_panic(body in ".{0,200}") {
+            let _ = Message::parse(&body);
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! What the job table holds of a job. All parts of one job share its id as their key.
+//!
+//! | part | holds | written |
+//! |---|---|---|
+//! | `input` | the validated submission and its hash | once, if absent |
+//! | `job` | status, records, closings | once per recorded completion, once per closing |
+//! | `task:<task>` | attempt, lease, ended attempts | at claim, heartbeat and failure |
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::ErrorText;
+use crate::ids::{JobId, Owner, TaskId, Tenant};
+use crate::limits::{ATTEMPTS_KEPT_MAX, CHECK_SHARDS, KEEP_AFTER_DEADLINE, LAYOUT, PATIENCE};
+use crate::pipeline::{Pipeline, PipelineHash};
+use crate::time::Time;
+
+/// How a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum JobStatus {
+    /// It is on its way.
+    Running,
+    /// Every task is recorded.
+    Completed,
+    /// A task failed for good.
+    Failed,
+    /// Its time, or that of one of its tasks, is over.
+    TimedOut,
+    /// Its submission was invalid: it never began.
+    Rejected,
+}
+
+impl JobStatus {
+    /// Every status.
+    pub const ALL: [Self; 5] = [Self::Running, Self::Completed, Self::Failed, Self::TimedOut, Self::Rejected];
+
+    /// The status as it stands in the table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Rejected => "REJECTED",
+        }
+    }
+}
+
+/// A recorded completion: the first one of its task, for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Done {
+    /// The attempt that won; its outputs are the task's.
+    pub attempt: u32,
+    /// When it was recorded.
+    pub at: Time,
+    /// How many elements its list has, where a later step maps over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+}
+
+/// How a job closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Verdict {
+    /// Every task is recorded.
+    Completed,
+    /// A task failed for good.
+    Failed,
+    /// A time was over.
+    TimedOut,
+}
+
+impl Verdict {
+    /// The job's status after it.
+    #[must_use]
+    pub const fn status(self) -> JobStatus {
+        match self {
+            Self::Completed => JobStatus::Completed,
+            Self::Failed => JobStatus::Failed,
+            Self::TimedOut => JobStatus::TimedOut,
+        }
+    }
+}
+
+/// One closing of a job: what its notification is made from, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Closing {
+    /// How it closed.
+    pub verdict: Verdict,
+    /// When.
+    pub at: Time,
+    /// The task that failed; for a completed job none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// The last attempt of that task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The error's type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_type: Option<String>,
+    /// The error, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorText>,
+    /// Where the result is, for a completed job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+}
+
+/// Why a submission was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Every reason at once, each saying what to do.
+    pub reasons: Vec<String>,
+    /// The id that the submission asked for; the job under that id is untouched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_id: Option<String>,
+}
+
+/// The part `job`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Job {
+    /// The layout that it was written in.
+    pub layout: u32,
+    /// Its id.
+    pub job_id: JobId,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The pipeline's hash: the graph that it began with.
+    pub pipeline_hash: PipelineHash,
+    /// How it is.
+    pub status: JobStatus,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// When it was taken in.
+    pub created_at: Time,
+    /// When its time is over.
+    pub deadline: Time,
+    /// The recorded completions.
+    pub done: BTreeMap<TaskId, Done>,
+    /// How often it has closed and was opened again; the number of the closing ahead, or of the last one once closed.
+    pub closing: u32,
+    /// The closings, by number.
+    pub closings: Vec<Closing>,
+    /// Where its result is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// Why it was refused, for [`JobStatus::Rejected`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// The shard of the index of jobs to look after; gone once the finalizer is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_shard: Option<String>,
+    /// When to look after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_at: Option<Time>,
+    /// Tenant and day of its birth: the key of the index for lists.
+    pub tenant_day: String,
+    /// When the table may delete it, in seconds since the epoch.
+    pub expires_at: u64,
+}
+
+impl Job {
+    /// A job as it begins.
+    #[must_use]
+    pub fn begun(id: JobId, tenant: Tenant, pipeline: &Pipeline, now: Time) -> Self {
+        let shortest = pipeline.steps().iter().map(|step| step.timeouts.schedule_to_close).min().unwrap_or(PATIENCE);
+        let deadline = now.plus(pipeline.job_timeout());
+        Self {
+            layout: LAYOUT,
+            pipeline: pipeline.name().to_string(),
+            pipeline_hash: pipeline.hash().clone(),
+            status: JobStatus::Running,
+            created_at: now,
+            deadline,
+            done: BTreeMap::new(),
+            closing: 0,
+            closings: Vec::new(),
+            result: None,
+            refusal: None,
+            check_shard: Some(check_shard(&id)),
+            check_at: Some(now.plus(PATIENCE.min(shortest))),
+            tenant_day: format!("{tenant}#{}", now.day()),
+            expires_at: expires_at(deadline),
+            job_id: id,
+            tenant,
+        }
+    }
+
+    /// A job whose submission was refused: closed from its birth, with nobody to look after it.
+    #[must_use]
+    pub fn rejected(id: JobId, tenant: Tenant, pipeline: &Pipeline, refusal: Refusal, now: Time) -> Self {
+        Self {
+            status: JobStatus::Rejected,
+            refusal: Some(refusal),
+            check_shard: None,
+            check_at: None,
+            ..Self::begun(id, tenant, pipeline, now)
+        }
+    }
+}
+
+/// When the parts of a job with this deadline may be deleted, in seconds since the epoch.
+#[must_use]
+pub fn expires_at(deadline: Time) -> u64 {
+    deadline.plus(KEEP_AFTER_DEADLINE).epoch_secs()
+}
+
+fn check_shard(id: &JobId) -> String {
+    // FNV-1a: any even spread will do, as long as every release computes the same.
+    let hash = id
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    format!("check#{}", hash % u64::from(CHECK_SHARDS))
+}
+
+/// How an attempt ended that was not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Outcome {
+    /// It failed.
+    Failed,
+    /// One of its timeouts ended it, or nothing was heard of it.
+    TimedOut,
+    /// Its worker was told to stop and gave it back.
+    Released,
+}
+
+impl Outcome {
+    /// The outcome as it stands in the table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Released => "RELEASED",
+        }
+    }
+}
+
+/// An attempt that ended without being recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub attempt: u32,
+    /// The closing that it worked towards.
+    pub closing: u32,
+    /// When it was claimed.
+    pub started_at: Time,
+    /// When it ended, or when its lease did.
+    pub ended_at: Time,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The error's type.
+    pub error_type: String,
+    /// The error, for a person.
+    pub error: ErrorText,
+    /// Whether the error can't be mended by trying again.
+    #[serde(default, rename = "final", skip_serializing_if = "core::ops::Not::not")]
+    pub is_final: bool,
+}
+
+/// A lease: who owns the task, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// The nonce of the delivery that claimed it.
+    pub owner: Owner,
+    /// Until when it holds.
+    pub until: Time,
+}
+
+/// How far an attempt is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Progress {
+    /// In thousandths.
+    pub permille: u16,
+    /// What it is doing, in a few words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// The part `task:<task>`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Task {
+    /// The layout that it was written in.
+    pub layout: u32,
+    /// The newest attempt, from 1. It only grows: it is the fencing token and part of every output's key.
+    pub attempt: u32,
+    /// The closing that the newest attempt works towards.
+    pub closing: u32,
+    /// When the newest attempt was claimed.
+    pub started_at: Time,
+    /// Who works on it; none once the attempt has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    /// No new attempt before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// How far the newest attempt is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// How many ended attempts of this closing were charged.
+    pub charged: u32,
+    /// How many ended attempts of this closing were given back.
+    pub released: u32,
+    /// The last ended attempts, at most [`ATTEMPTS_KEPT_MAX`].
+    pub attempts: Vec<Attempt>,
+    /// When the table may delete it, in seconds since the epoch.
+    pub expires_at: u64,
+}
+
+impl Task {
+    /// Whether `owner` holds the newest attempt.
+    #[must_use]
+    pub fn is_held_by(&self, owner: &Owner) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.owner == *owner)
+    }
+
+    /// The same task after its newest attempt has ended.
+    pub(crate) fn ended(mut self, end: Attempt, not_before: Option<Time>) -> Self {
+        let charged = end.outcome != Outcome::Released || self.released >= crate::limits::RELEASES_MAX;
+        if charged {
+            self.charged += 1;
+        } else {
+            self.released += 1;
+        }
+        self.attempts.push(end);
+        let excess = self.attempts.len().saturating_sub(ATTEMPTS_KEPT_MAX);
+        self.attempts.drain(..excess);
+        self.lease = None;
+        self.progress = None;
+        self.not_before = not_before;
+        self
+    }
+}
+
+/// The part `input`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Input {
+    /// The layout that it was written in.
+    pub layout: u32,
+    /// The job.
+    pub job_id: JobId,
+    /// The hash of the submission's content: the arbiter of "the same id again".
+    pub content_hash: String,
+    /// The validated submission.
+    pub submission: serde_json::Value,
+    /// When it was taken in.
+    pub received_at: Time,
+    /// When the table may delete it, in seconds since the epoch.
+    pub expires_at: u64,
+}
+
+/// One part of a job, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The part `input`.
+    Input(Box<Input>),
+    /// The part `job`.
+    Job(Box<Job>),
+    /// The part `task:<task>`.
+    Task(Box<Task>),
+}
+
+/// How long parts are kept must cover the longest wait for a redelivery.
+const _: () = assert!(
+    KEEP_AFTER_DEADLINE.as_secs() > Duration::from_secs(14 * 24 * 3_600).as_secs(),
+    "SQS keeps a message for 14 days"
+);

@@ -1,0 +1,207 @@
+//! The story of a job, derived from its parts: what each task is doing, each attempt and its reason.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::ids::{JobId, TaskId};
+use crate::parts::{Attempt, Closing, Job, JobStatus, Progress, Refusal, Task, Verdict};
+use crate::pipeline::{CheckedStep, Pipeline};
+use crate::route;
+use crate::time::Time;
+
+/// How a task is. Nothing of it is stored: it follows from the graph and the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TaskStatus {
+    /// An input is missing.
+    Waiting,
+    /// Its message is on its way, or its next attempt waits for its time.
+    Scheduled,
+    /// An attempt holds it.
+    Running,
+    /// It is recorded.
+    Completed,
+    /// It failed for good.
+    Failed,
+    /// Its time is over.
+    TimedOut,
+    /// The job closed before it was done.
+    Canceled,
+}
+
+impl TaskStatus {
+    /// The status in the words of the design.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "WAITING",
+            Self::Scheduled => "SCHEDULED",
+            Self::Running => "RUNNING",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Canceled => "CANCELED",
+        }
+    }
+}
+
+/// What happened to one task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskStory {
+    /// The task; for a mapped step whose list is not known yet, the step's name.
+    pub task: String,
+    /// The step.
+    pub step: String,
+    /// How it is.
+    pub status: TaskStatus,
+    /// When its inputs were complete.
+    pub scheduled_at: Option<Time>,
+    /// When its first attempt known here began.
+    pub started_at: Option<Time>,
+    /// When it was recorded, or when its last attempt ended.
+    pub ended_at: Option<Time>,
+    /// The newest attempt, or the one that won.
+    pub attempt: Option<u32>,
+    /// When the newest attempt, or the one that won, began.
+    pub attempt_started_at: Option<Time>,
+    /// When the next attempt may begin.
+    pub not_before: Option<Time>,
+    /// Until when the newest attempt's lease holds.
+    pub lease_until: Option<Time>,
+    /// How far the newest attempt is.
+    pub progress: Option<Progress>,
+    /// The attempts that ended without being recorded.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What happened to a job.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Story {
+    /// The layout of this document.
+    pub layout: u32,
+    /// The job.
+    pub job: JobId,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// How it is.
+    pub status: JobStatus,
+    /// Whose it is.
+    pub tenant: String,
+    /// When it was taken in.
+    pub created_at: Time,
+    /// When it closed.
+    pub closed_at: Option<Time>,
+    /// When its time is over.
+    pub deadline: Time,
+    /// Where its result is.
+    pub result: Option<String>,
+    /// Its last closing.
+    pub closing: Option<Closing>,
+    /// Why it was refused.
+    pub refusal: Option<Refusal>,
+    /// Its tasks, in the graph's order, the finalizer's last.
+    pub tasks: Vec<TaskStory>,
+}
+
+/// Tells the story of a job from its parts.
+#[must_use]
+pub fn tell(pipeline: &Pipeline, job: &Job, tasks: &BTreeMap<TaskId, Task>) -> Story {
+    let closing = job.closings.last().cloned();
+    let mut told = Vec::new();
+    if job.status != JobStatus::Rejected {
+        for step in pipeline.steps() {
+            match route::tasks_of(step, job) {
+                Some(ids) => told.extend(ids.iter().map(|id| tell_task(pipeline, job, step, id, tasks.get(id)))),
+                None => told.push(unknown_list(job, step)),
+            }
+        }
+        for number in 0..=job.closing {
+            let id = TaskId::closing(pipeline.finalizer().name.clone(), number);
+            told.push(tell_task(pipeline, job, pipeline.finalizer(), &id, tasks.get(&id)));
+        }
+    }
+    Story {
+        layout: crate::limits::LAYOUT,
+        job: job.job_id.clone(),
+        pipeline: job.pipeline.clone(),
+        status: job.status,
+        tenant: job.tenant.to_string(),
+        created_at: job.created_at,
+        closed_at: closing.as_ref().filter(|_| job.status != JobStatus::Running).map(|closing| closing.at),
+        deadline: job.deadline,
+        result: job.result.clone(),
+        closing,
+        refusal: job.refusal.clone(),
+        tasks: told,
+    }
+}
+
+fn tell_task(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, task: Option<&Task>) -> TaskStory {
+    let done = job.done.get(id);
+    let attempts = task.map(|task| task.attempts.clone()).unwrap_or_default();
+    let newest = task.map(|task| task.attempt);
+    let winner_start = done.zip(task).and_then(|(done, task)| {
+        let earlier = attempts.iter().find(|attempt| attempt.attempt == done.attempt).map(|attempt| attempt.started_at);
+        earlier.or((task.attempt == done.attempt).then_some(task.started_at))
+    });
+    TaskStory {
+        task: id.to_string(),
+        step: step.name.to_string(),
+        status: status_of(pipeline, job, step, id, task),
+        scheduled_at: route::scheduled_at(pipeline, id, job),
+        started_at: attempts.first().map(|first| first.started_at).or(task.map(|task| task.started_at)),
+        ended_at: done.map(|done| done.at).or_else(|| {
+            let rests = task.is_some_and(|task| task.lease.is_none());
+            attempts.last().filter(|_| rests).map(|last| last.ended_at)
+        }),
+        attempt: done.map(|done| done.attempt).or(newest),
+        attempt_started_at: winner_start.or(task.map(|task| task.started_at)),
+        not_before: task.filter(|_| done.is_none()).and_then(|task| task.not_before),
+        lease_until: task.filter(|_| done.is_none()).and_then(|task| task.lease.as_ref()).map(|lease| lease.until),
+        progress: task.filter(|_| done.is_none()).and_then(|task| task.progress.clone()),
+        attempts,
+    }
+}
+
+fn status_of(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, task: Option<&Task>) -> TaskStatus {
+    let is_final = step.name == pipeline.finalizer().name;
+    if job.done.contains_key(id) {
+        return TaskStatus::Completed;
+    }
+    let is_open = (job.status == JobStatus::Running) != is_final;
+    if is_open {
+        return match task {
+            Some(task) if task.lease.is_some() => TaskStatus::Running,
+            _ if is_final || route::is_ready(pipeline, step, job) => TaskStatus::Scheduled,
+            _ => TaskStatus::Waiting,
+        };
+    }
+    if is_final {
+        return TaskStatus::Waiting;
+    }
+    match job.closings.last() {
+        Some(closing) if closing.task.as_ref() == Some(id) => match closing.verdict {
+            Verdict::TimedOut => TaskStatus::TimedOut,
+            Verdict::Failed | Verdict::Completed => TaskStatus::Failed,
+        },
+        _ => TaskStatus::Canceled,
+    }
+}
+
+fn unknown_list(job: &Job, step: &CheckedStep) -> TaskStory {
+    TaskStory {
+        task: step.name.to_string(),
+        step: step.name.to_string(),
+        status: if job.status == JobStatus::Running { TaskStatus::Waiting } else { TaskStatus::Canceled },
+        scheduled_at: None,
+        started_at: None,
+        ended_at: None,
+        attempt: None,
+        attempt_started_at: None,
+        not_before: None,
+        lease_until: None,
+        progress: None,
+        attempts: Vec::new(),
+    }
+}

@@ -1,0 +1,235 @@
+//! One conditional write of one part: what it stands on, and what it does.
+//!
+//! [`apply`] is the meaning of a write. The in-memory table and the model run it; the DynamoDB table must behave the
+//! same, and the conformance suite holds it to that.
+
+use crate::ids::{Owner, TaskId};
+use crate::parts::{Closing, Done, Input, Job, JobStatus, Part, Task};
+use crate::time::Time;
+
+/// What a write of a task's part stands on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Footing {
+    /// There is no such part: this is the task's first claim.
+    Absent,
+    /// The newest attempt and the end of its lease are as they were seen.
+    Seen {
+        /// The newest attempt.
+        attempt: u32,
+        /// Until when its lease holds, if it has one.
+        lease_until: Option<Time>,
+    },
+    /// This attempt is the newest, and its owner holds it.
+    Mine {
+        /// The attempt.
+        attempt: u32,
+        /// The owner.
+        owner: Owner,
+    },
+}
+
+/// A conditional write of one part of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Write {
+    /// The part `input`, if absent.
+    CreateInput(Box<Input>),
+    /// The part `job`, if absent.
+    CreateJob(Box<Job>),
+    /// A task's part: claim, heartbeat, failure, release.
+    Task {
+        /// The task.
+        task: TaskId,
+        /// What it stands on.
+        footing: Footing,
+        /// The part as it becomes.
+        set: Box<Task>,
+    },
+    /// A completion: on a running job of this closing, where the task is not recorded.
+    Record {
+        /// The task.
+        task: TaskId,
+        /// The closing that the attempt works towards.
+        closing: u32,
+        /// The record.
+        done: Done,
+        /// The job's result, where this step makes it.
+        result: Option<String>,
+        /// The closing of the job in the same write, where this was the last task.
+        close: Option<Closing>,
+    },
+    /// The finalizer's completion: on a closed job of this closing, where it is not recorded. Ends looking after the job.
+    RecordFinal {
+        /// The finalizer's task.
+        task: TaskId,
+        /// The closing that it finalizes.
+        closing: u32,
+        /// The record.
+        done: Done,
+    },
+    /// A closing: on a running job of this closing; a failed one also where its task is not recorded.
+    Close {
+        /// The number of the closing.
+        closing: u32,
+        /// The closing.
+        entry: Closing,
+    },
+}
+
+impl Write {
+    /// A short name for logs and counts.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::CreateInput(_) => "create-input",
+            Self::CreateJob(_) => "create-job",
+            Self::Task { footing: Footing::Mine { .. }, .. } => "hold",
+            Self::Task { .. } => "claim",
+            Self::Record { .. } | Self::RecordFinal { .. } => "record",
+            Self::Close { .. } => "close",
+        }
+    }
+}
+
+/// What became of a write. Losing a race is a value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Commit {
+    /// It was written; this is the part as it is now.
+    Written(Part),
+    /// Its footing was gone; this is the part as it is now, if it is there.
+    Overtaken(Option<Part>),
+}
+
+/// Carries a write out on the part as it is: the part as it becomes, or none when the footing is gone.
+#[must_use]
+pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
+    match (write, current) {
+        (Write::CreateInput(input), None) => Some(Part::Input(input.clone())),
+        (Write::CreateJob(job), None) => Some(Part::Job(job.clone())),
+        (Write::Task { footing, set, .. }, current) => stands(footing, current).then(|| Part::Task(set.clone())),
+        (Write::Record { task, closing, done, result, close }, Some(Part::Job(job))) => {
+            let holds = job.status == JobStatus::Running && job.closing == *closing && !job.done.contains_key(task);
+            holds.then(|| {
+                let mut job = job.clone();
+                job.done.insert(task.clone(), done.clone());
+                if result.is_some() {
+                    job.result.clone_from(result);
+                }
+                if let Some(entry) = close {
+                    job.status = entry.verdict.status();
+                    job.closings.push(entry.clone());
+                }
+                Part::Job(job)
+            })
+        }
+        (Write::RecordFinal { task, closing, done }, Some(Part::Job(job))) => {
+            let holds = job.status != JobStatus::Running && job.closing == *closing && !job.done.contains_key(task);
+            holds.then(|| {
+                let mut job = job.clone();
+                job.done.insert(task.clone(), done.clone());
+                job.check_shard = None;
+                job.check_at = None;
+                Part::Job(job)
+            })
+        }
+        (Write::Close { closing, entry }, Some(Part::Job(job))) => {
+            let recorded = entry.task.as_ref().is_some_and(|task| job.done.contains_key(task));
+            let holds = job.status == JobStatus::Running && job.closing == *closing && !recorded;
+            holds.then(|| {
+                let mut job = job.clone();
+                job.status = entry.verdict.status();
+                job.closings.push(entry.clone());
+                Part::Job(job)
+            })
+        }
+        (Write::CreateInput(_) | Write::CreateJob(_), Some(_))
+        | (Write::Record { .. } | Write::RecordFinal { .. } | Write::Close { .. }, _) => None,
+    }
+}
+
+fn stands(footing: &Footing, current: Option<&Part>) -> bool {
+    match (footing, current) {
+        (Footing::Absent, None) => true,
+        (Footing::Seen { attempt, lease_until }, Some(Part::Task(task))) => {
+            task.attempt == *attempt && task.lease.as_ref().map(|lease| lease.until) == *lease_until
+        }
+        (Footing::Mine { attempt, owner }, Some(Part::Task(task))) => {
+            task.attempt == *attempt && task.is_held_by(owner)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{JobId, Tenant};
+    use crate::parts::Verdict;
+    use crate::pipeline::{Pipeline, StepSpec};
+
+    fn running() -> Result<Job, Box<dyn std::error::Error>> {
+        let pipeline = Pipeline::builder("p")
+            .step(StepSpec::new("a"))
+            .step(StepSpec::new("b").after(["a"]))
+            .finalizer(StepSpec::new("z"))
+            .build()?;
+        Ok(Job::begun(JobId::try_from("j")?, Tenant::try_from("t")?, &pipeline, Time(1)))
+    }
+
+    fn done(attempt: u32) -> Done {
+        Done { attempt, at: Time(5), width: None }
+    }
+
+    fn entry(verdict: Verdict, task: Option<TaskId>) -> Closing {
+        Closing { verdict, at: Time(6), task, attempt: None, error_type: None, error: None, result: None }
+    }
+
+    fn record(task: &str, closing: u32, attempt: u32) -> Result<Write, crate::ids::IdError> {
+        Ok(Write::Record { task: task.parse()?, closing, done: done(attempt), result: None, close: None })
+    }
+
+    #[test]
+    fn a_recorded_task_refuses_a_second_record() -> Result<(), Box<dyn std::error::Error>> {
+        let first = apply(&record("a", 0, 1)?, Some(&Part::Job(Box::new(running()?))));
+        assert!(first.is_some());
+        assert_eq!(apply(&record("a", 0, 2)?, first.as_ref()), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_record_of_another_closing_is_refused() -> Result<(), Box<dyn std::error::Error>> {
+        assert_eq!(apply(&record("a", 1, 1)?, Some(&Part::Job(Box::new(running()?)))), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_closed_job_refuses_every_record_and_closing() -> Result<(), Box<dyn std::error::Error>> {
+        for status in JobStatus::ALL.into_iter().filter(|status| *status != JobStatus::Running) {
+            let job = Some(Part::Job(Box::new(Job { status, ..running()? })));
+            assert_eq!(apply(&record("a", 0, 1)?, job.as_ref()), None, "{status:?}");
+            let close = Write::Close { closing: 0, entry: entry(Verdict::Failed, None) };
+            assert_eq!(apply(&close, job.as_ref()), None, "{status:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_failed_closing_is_refused_once_its_task_is_recorded() -> Result<(), Box<dyn std::error::Error>> {
+        let recorded = apply(&record("a", 0, 1)?, Some(&Part::Job(Box::new(running()?))));
+        let close = Write::Close { closing: 0, entry: entry(Verdict::Failed, Some("a".parse()?)) };
+        assert_eq!(apply(&close, recorded.as_ref()), None);
+        Ok(())
+    }
+
+    #[test]
+    fn the_finalizer_is_recorded_only_on_a_closed_job_and_ends_looking_after_it()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let write = Write::RecordFinal { task: "z@0".parse()?, closing: 0, done: done(1) };
+        let open = Part::Job(Box::new(running()?));
+        assert_eq!(apply(&write, Some(&open)), None);
+        let close = Write::Close { closing: 0, entry: entry(Verdict::Completed, None) };
+        let closed = apply(&close, Some(&open));
+        let Some(Part::Job(job)) = apply(&write, closed.as_ref()) else { return Err("refused".into()) };
+        assert_eq!((job.check_shard, job.check_at), (None, None));
+        Ok(())
+    }
+}
