@@ -8,6 +8,7 @@ import botocore.exceptions
 import botocore.session
 
 import binaries
+import process
 from stack import REGION, ROOT, Failure, say
 
 PARTS = ("data", "queues", "functions")
@@ -45,6 +46,13 @@ class Cloud:
             return self.client("sts").get_caller_identity()["Account"]
         except botocore.exceptions.BotoCoreError as error:
             raise Failure(f"AWS cannot be reached with these credentials: {error}") from error
+
+
+def target(stack, aws):
+    """AWS, or the local stack, which must be up."""
+    if not aws and process.record_of(stack, "ministack") is None:
+        raise Failure(f"stack {stack.name} is not up: run make up STACK={stack.name}")
+    return Cloud(None if aws else stack.endpoint)
 
 
 def deploy(cloud, stack, profile):
@@ -101,8 +109,6 @@ def _describe(cfn, name):
         if "does not exist" in str(error):
             return None
         raise Failure(f"stack {name} cannot be read: {error}") from error
-    except botocore.exceptions.BotoCoreError as error:
-        raise Failure(f"CloudFormation cannot be reached: {error}") from error
 
 
 def _outputs(described):

@@ -45,6 +45,8 @@ def _ministack(stack):
     """Starts MiniStack unless it runs. Returns what tells this one from the next."""
     record = process.record_of(stack, "ministack")
     if record is None:
+        for name in WORKERS:
+            process.stop(stack, name)
         process.stop_leftovers(stack)
         # The lock covers the time between "this port is free" and "MiniStack listens there".
         with open(ROOT / ".local" / "_ports.lock", "w") as ports:

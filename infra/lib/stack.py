@@ -40,6 +40,12 @@ def main(run, parser):
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except Exception as error:
+        # Not imported here: infra/down does without botocore.
+        if not type(error).__module__.startswith("botocore"):
+            raise
+        say(f"{parser.prog}: {error}")
+        sys.exit(1)
 
 
 def add_stack_option(parser):
