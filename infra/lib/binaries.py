@@ -9,10 +9,12 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from stack import FUNCTIONS, ROOT, SERVICES, Failure, say
+from stack import FUNCTIONS, ROOT, Failure, say
 
 # The C library of provided.al2023.
 GLIBC_MAX = (2, 34)
+# Stacks share the zips, and several may be at work at once.
+ZIPS_KEPT = 8
 
 
 def folder(profile):
@@ -43,20 +45,20 @@ def digest(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def packages(profile, cache):
+def packages(profile):
     """For each function: (key of its zip, the zip). The key holds the hash of the content: the same key again would be no update."""
+    cache = ROOT / ".local" / "_code"
+    cache.mkdir(parents=True, exist_ok=True)
     found = {}
     for name in FUNCTIONS:
         source = binary(profile, name)
         kept = cache / f"{name}-{digest(source)[:16]}.zip"
         if not kept.exists():
-            cache.mkdir(parents=True, exist_ok=True)
-            for old in cache.glob(f"{name}-*"):
-                if re.fullmatch(re.escape(name) + r"-[0-9a-f]{16}\.zip", old.name):
-                    old.unlink()
-            fresh = kept.with_suffix(".tmp")
-            fresh.write_bytes(_zip(_stripped(source, cache / f"{name}.stripped")))
+            fresh = kept.with_suffix(f".{os.getpid()}")
+            fresh.write_bytes(zip_of(_stripped(source, fresh)))
             fresh.replace(kept)
+            for old in sorted(cache.glob(f"{name}-*.zip"), key=lambda path: path.stat().st_mtime)[:-ZIPS_KEPT]:
+                old.unlink(missing_ok=True)
         found[name] = (f"{name}/{digest(kept)[:32]}.zip", kept)
     return found
 
@@ -68,7 +70,7 @@ def _stripped(source, to):
     return content
 
 
-def _zip(bootstrap):
+def zip_of(bootstrap):
     """A zip whose bytes depend on nothing but the binary."""
     buffer = io.BytesIO()
     entry = zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0))
@@ -114,8 +116,3 @@ def copy_worker(profile, name, to):
                 if not any(old.parent.iterdir()):
                     old.parent.rmdir()
     return path, content
-
-
-def missing(profile):
-    """Which binaries are not built."""
-    return [name for name in (*SERVICES, "qsketch") if not (folder(profile) / name).is_file()]

@@ -66,7 +66,7 @@ def deploy(cloud, stack, profile):
     outputs = _apply(cfn, stack, "data", common)
     if not cloud.local:
         cfn.update_termination_protection(EnableTerminationProtection=True, StackName=stack.cloud_name("data"))
-    codes = _upload(cloud.client("s3"), outputs["CodeBucket"], binaries.packages(profile, stack.dir / "code"))
+    codes = _upload(cloud.client("s3"), outputs["CodeBucket"], binaries.packages(profile))
     outputs |= _apply(cfn, stack, "queues", {"Stack": stack.name})
     outputs |= _apply(cfn, stack, "functions", {
         **common,
@@ -139,7 +139,7 @@ def _apply(cfn, stack, part, parameters):
             return _outputs(before)
         raise Failure(f"{name}: {reason}")
     if part == "data" and not fresh:
-        _refuse_loss(proposal, change)
+        refuse_loss(proposal, change)
     cfn.execute_change_set(**change)
     after = _until(lambda: (now := _describe(cfn, name)) and _settled(now["StackStatus"]) and now, name)
     if after["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
@@ -152,7 +152,7 @@ def _settled(status):
     return status.endswith(("_COMPLETE", "_FAILED")) and "CLEANUP" not in status
 
 
-def _refuse_loss(proposal, change):
+def refuse_loss(proposal, change):
     """Raises when a change set would replace or remove what holds data."""
     losing = [f"  {found['Action']} {found['LogicalResourceId']} ({found['ResourceType']})"
               for entry in proposal.get("Changes", []) if (found := entry.get("ResourceChange"))

@@ -89,7 +89,7 @@ def stop(stack, name):
     if record:
         leader = record["pid"]
         os.kill(leader, signal.SIGTERM)
-        _wait(lambda: record_of(stack, name) is None, STOP_SECS)
+        wait_for(lambda: record_of(stack, name) is None, STOP_SECS)
         left = [pid for pid in _pids() if (now := _stat(pid)) and now[1] == leader and now[0] not in "ZX"]
         if record_of(stack, name):
             say(f"{name}: did not stop within {STOP_SECS} s, killed")
@@ -117,10 +117,10 @@ def _kill(pids):
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    _wait(lambda: not any((now := _stat(pid)) and now[0] not in "ZX" for pid in pids), 5)
+    wait_for(lambda: not any((now := _stat(pid)) and now[0] not in "ZX" for pid in pids), 5)
 
 
-def _wait(condition, seconds):
+def wait_for(condition, seconds):
     """Waits for a condition, not for a time; gives up after `seconds`."""
     until = time.monotonic() + seconds
     while not condition() and time.monotonic() < until:

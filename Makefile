@@ -1,0 +1,65 @@
+# qsketch: `make` prints the targets. The work is done by cargo and by the scripts in infra/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Which local stack (its folder is .local/$STACK), and which cargo profile its binaries have.
+STACK ?= dev
+PROFILE ?= dev
+export STACK PROFILE
+
+# The prompt goes through the environment as it was typed: neither make nor the shell reads quotes, dollars or line breaks in it.
+PROMPT ?= Explain the Pythagorean theorem
+override QSKETCH_PROMPT := $(value PROMPT)
+export QSKETCH_PROMPT
+unexport PROMPT
+
+# What the Rust tests need to start their own emulators and renders.
+ROOT := $(CURDIR)
+TEST_ENV = QSKETCH_MINISTACK="$(ROOT)/infra/ministack" QSKETCH_MANIM_PYTHON="$(ROOT)/.local/_venv/manim/bin/python"
+
+.PHONY: help setup up down demo test check build clean
+
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo '  STACK=name takes another local stack than dev; PROFILE=release builds optimised binaries.'
+
+setup: ## install what is missing: Debian packages, Manim, MiniStack, tools
+	@infra/setup all
+
+up: ## bring the local stack up: MiniStack, queues, table, functions, workers
+	@infra/setup build stack render
+	@infra/up
+
+down: ## end the local stack; its jobs and videos are gone with it
+	@infra/down
+
+demo: ## turn a prompt into demo/out.mp4 on the local stack; PROMPT="..." takes yours
+	@infra/setup build stack render
+	@infra/up
+	@infra/demo
+
+build: ## build everything, tests too
+	@echo 'build: all crates and tests (minutes from nothing)'
+	@cargo build --quiet --locked --workspace --all-targets
+
+check: ## formats, lints, docs, licences, templates
+	@infra/setup build check
+	@infra/check
+
+test: ## everything: check, unit, model, conformance, and videos through a deployed local stack
+	@infra/setup all
+	@infra/check
+	@$(MAKE) --no-print-directory build
+	@echo 'test: the scripts in infra'
+	@.local/_venv/ministack/bin/python -B -m unittest discover --start-directory infra/tests
+	@echo 'test: the crates'
+	@$(TEST_ENV) cargo test --quiet --locked --workspace
+
+clean: ## end all local stacks of this clone, and remove all that was built or installed in it
+	@infra/down --all
+	@cargo clean --quiet
+	@rm -rf .local demo/out*
