@@ -13,6 +13,7 @@
 pub mod reason;
 pub mod request;
 pub mod script;
+pub mod speech;
 pub mod voice;
 
 pub use reason::Reason;

@@ -28,21 +28,14 @@ impl Reason {
     /// Makes a reason of at most [`REASON_BYTES_MAX`] bytes; longer text is cut with an ellipsis.
     pub fn new(field: &str, problem: impl AsRef<str>) -> Reason {
         let field = cut_bytes(&printable(field, FIELD_CHARS_MAX), FIELD_BYTES_MAX);
-        let problem = cut_bytes(
-            problem.as_ref(),
-            REASON_BYTES_MAX - field.len() - ": ".len(),
-        );
+        let problem = cut_bytes(problem.as_ref(), REASON_BYTES_MAX - field.len() - ": ".len());
         Reason { field, problem }
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.field.is_empty() {
-            f.write_str(&self.problem)
-        } else {
-            write!(f, "{}: {}", self.field, self.problem)
-        }
+        if self.field.is_empty() { f.write_str(&self.problem) } else { write!(f, "{}: {}", self.field, self.problem) }
     }
 }
 
@@ -51,10 +44,7 @@ pub(crate) fn bounded(mut reasons: Vec<Reason>) -> Vec<Reason> {
     if reasons.len() > REASONS_MAX {
         let left = reasons.len() - (REASONS_MAX - 1);
         reasons.truncate(REASONS_MAX - 1);
-        reasons.push(Reason::new(
-            "",
-            format!("and {left} more mistakes; mend these first"),
-        ));
+        reasons.push(Reason::new("", format!("and {left} more mistakes; mend these first")));
     }
     reasons
 }
@@ -94,28 +84,16 @@ mod tests {
 
     #[test]
     fn a_reason_never_exceeds_its_bound_whatever_it_repeats() {
-        for text in [
-            "x".repeat(10_000),
-            "語".repeat(5_000),
-            "\u{7}".repeat(900),
-            "😀".repeat(3_000),
-        ] {
+        for text in ["x".repeat(10_000), "語".repeat(5_000), "\u{7}".repeat(900), "😀".repeat(3_000)] {
             let reason = Reason::new(&text, &text).to_string();
             assert!(reason.len() <= REASON_BYTES_MAX, "{}", reason.len());
         }
-        assert_eq!(
-            Reason::new("prompt", "say more").to_string(),
-            "prompt: say more"
-        );
+        assert_eq!(Reason::new("prompt", "say more").to_string(), "prompt: say more");
     }
 
     #[test]
     fn many_reasons_are_counted_in_the_last_one() {
-        let reasons = bounded(
-            (0..40)
-                .map(|n| Reason::new(&n.to_string(), "wrong"))
-                .collect(),
-        );
+        let reasons = bounded((0..40).map(|n| Reason::new(&n.to_string(), "wrong")).collect());
         assert_eq!(reasons.len(), REASONS_MAX);
         assert!(reasons[REASONS_MAX - 1].problem.starts_with("and 25 more"));
     }

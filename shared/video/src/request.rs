@@ -81,9 +81,7 @@ impl VideoRequest {
         let value = serde_json::from_str(text).map_err(|error| {
             RequestError::Unreadable(Reason::new(
                 "",
-                format!(
-                    "this is not JSON ({error}); send one object such as {{\"prompt\": \"…\"}}"
-                ),
+                format!("this is not JSON ({error}); send one object such as {{\"prompt\": \"…\"}}"),
             ))
         })?;
         VideoRequest::from_value(&value)
@@ -95,17 +93,10 @@ impl VideoRequest {
     /// As [`VideoRequest::parse`].
     pub fn from_value(value: &Value) -> Result<VideoRequest, RequestError> {
         let Value::Object(object) = value else {
-            let what = format!(
-                "this is {}, not a JSON object; send one such as {{\"prompt\": \"…\"}}",
-                kind(value)
-            );
+            let what = format!("this is {}, not a JSON object; send one such as {{\"prompt\": \"…\"}}", kind(value));
             return Err(RequestError::Unreadable(Reason::new("", what)));
         };
-        Reading {
-            object,
-            reasons: Vec::new(),
-        }
-        .read()
+        Reading { object, reasons: Vec::new() }.read()
     }
 
     /// The id that the customer gave; the same id with the same content is the same job.
@@ -147,10 +138,7 @@ impl VideoRequest {
     ///
     /// Fields have a fixed order and defaults are written out, so `{"prompt":"x"}` and `{"tenant":"default","prompt":" x "}` are the same.
     pub fn content(&self) -> String {
-        let stored = Stored {
-            id: None,
-            ..self.into()
-        };
+        let stored = Stored { id: None, ..self.into() };
         // A struct of strings has no way to fail; the fallback keeps the function total.
         serde_json::to_string(&stored).unwrap_or_default()
     }
@@ -256,27 +244,12 @@ impl Reading<'_> {
         let id = self.name("id");
         let title = self.title();
         let voice = self.choice("voice", Voice::named, &Voice::ALL.map(Voice::name));
-        let quality = self
-            .choice("quality", Quality::named, &Quality::ALL.map(Quality::name))
-            .unwrap_or_default();
-        let tenant = self
-            .name("tenant")
-            .unwrap_or_else(|| TENANT_DEFAULT.to_owned());
+        let quality = self.choice("quality", Quality::named, &Quality::ALL.map(Quality::name)).unwrap_or_default();
+        let tenant = self.name("tenant").unwrap_or_else(|| TENANT_DEFAULT.to_owned());
         self.unknown();
         match prompt {
-            Some(prompt) if self.reasons.is_empty() => Ok(VideoRequest {
-                id,
-                prompt,
-                title,
-                voice,
-                quality,
-                tenant,
-            }),
-            _ => Err(RequestError::Invalid {
-                reasons: reason::bounded(self.reasons),
-                requested_id: id,
-                tenant,
-            }),
+            Some(prompt) if self.reasons.is_empty() => Ok(VideoRequest { id, prompt, title, voice, quality, tenant }),
+            _ => Err(RequestError::Invalid { reasons: reason::bounded(self.reasons), requested_id: id, tenant }),
         }
     }
 
@@ -297,13 +270,14 @@ impl Reading<'_> {
 
     fn prompt(&mut self) -> Option<String> {
         if !self.object.contains_key("prompt") {
-            self.refuse("prompt", format!("is missing; say what the video is to explain, in 1 to {PROMPT_CHARS_MAX} characters"));
+            self.refuse(
+                "prompt",
+                format!("is missing; say what the video is to explain, in 1 to {PROMPT_CHARS_MAX} characters"),
+            );
             return None;
         }
         let text = unified(self.string("prompt")?);
-        self.text("prompt", text, PROMPT_CHARS_MAX, |c| {
-            c.is_control() && !matches!(c, '\t' | '\n')
-        })
+        self.text("prompt", text, PROMPT_CHARS_MAX, |c| c.is_control() && !matches!(c, '\t' | '\n'))
     }
 
     fn title(&mut self) -> Option<String> {
@@ -311,31 +285,17 @@ impl Reading<'_> {
         self.text("title", text, TITLE_CHARS_MAX, char::is_control)
     }
 
-    fn text(
-        &mut self,
-        field: &str,
-        text: String,
-        chars_max: usize,
-        refused: fn(char) -> bool,
-    ) -> Option<String> {
+    fn text(&mut self, field: &str, text: String, chars_max: usize, refused: fn(char) -> bool) -> Option<String> {
         let before = self.reasons.len();
         if !text.chars().any(is_visible) {
-            self.refuse(
-                field,
-                format!("is empty; give 1 to {chars_max} characters of text"),
-            );
+            self.refuse(field, format!("is empty; give 1 to {chars_max} characters of text"));
         }
         let chars = text.chars().count();
         if chars > chars_max {
-            self.refuse(
-                field,
-                format!("has {chars} characters; shorten it to at most {chars_max}"),
-            );
+            self.refuse(field, format!("has {chars} characters; shorten it to at most {chars_max}"));
         }
-        if let Some((at, c)) = text
-            .chars()
-            .enumerate()
-            .find(|&(_, c)| refused(c) || matches!(c, '\u{fffe}' | '\u{ffff}'))
+        if let Some((at, c)) =
+            text.chars().enumerate().find(|&(_, c)| refused(c) || matches!(c, '\u{fffe}' | '\u{ffff}'))
         {
             self.refuse(
                 field,
@@ -356,45 +316,24 @@ impl Reading<'_> {
             return Some(text);
         }
         let shown = reason::printable(&text, 24);
-        self.refuse(
-            field,
-            format!("is {shown:?}; use 1 to {NAME_CHARS_MAX} letters A-Z a-z, digits, _ or -"),
-        );
+        self.refuse(field, format!("is {shown:?}; use 1 to {NAME_CHARS_MAX} letters A-Z a-z, digits, _ or -"));
         None
     }
 
-    fn choice<T>(
-        &mut self,
-        field: &str,
-        named: fn(&str) -> Option<T>,
-        names: &[&str],
-    ) -> Option<T> {
+    fn choice<T>(&mut self, field: &str, named: fn(&str) -> Option<T>, names: &[&str]) -> Option<T> {
         let text = self.string(field)?.to_owned();
         let found = named(&text);
         if found.is_none() {
             let shown = reason::printable(&text, 24);
-            self.refuse(
-                field,
-                format!("is {shown:?}; choose one of {}", names.join(", ")),
-            );
+            self.refuse(field, format!("is {shown:?}; choose one of {}", names.join(", ")));
         }
         found
     }
 
     fn unknown(&mut self) {
-        let unknown: Vec<&String> = self
-            .object
-            .keys()
-            .filter(|key| !FIELDS.contains(&key.as_str()))
-            .collect();
+        let unknown: Vec<&String> = self.object.keys().filter(|key| !FIELDS.contains(&key.as_str())).collect();
         for key in unknown {
-            self.refuse(
-                key,
-                format!(
-                    "is no field of a submission; remove it or use one of {}",
-                    FIELDS.join(", ")
-                ),
-            );
+            self.refuse(key, format!("is no field of a submission; remove it or use one of {}", FIELDS.join(", ")));
         }
     }
 }
@@ -402,24 +341,15 @@ impl Reading<'_> {
 /// Whether the text is `[A-Za-z0-9_-]{1,64}`: what ids and tenants are made of.
 pub fn is_name(text: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 fn allowed(field: &str) -> &'static str {
-    if field == "prompt" {
-        " (tabs and line ends are fine)"
-    } else {
-        " and line ends"
-    }
+    if field == "prompt" { " (tabs and line ends are fine)" } else { " and line ends" }
 }
 
 fn unified(text: &str) -> String {
-    text.replace("\r\n", "\n")
-        .replace('\r', "\n")
-        .trim()
-        .to_owned()
+    text.replace("\r\n", "\n").replace('\r', "\n").trim().to_owned()
 }
 
 /// Whether a character leaves a mark: no white space, no control character, none of the common characters without a glyph.
@@ -442,9 +372,5 @@ fn kind(value: &Value) -> &'static str {
 }
 
 fn list(reasons: &[Reason]) -> String {
-    reasons
-        .iter()
-        .map(Reason::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ")
 }

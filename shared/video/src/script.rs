@@ -81,17 +81,10 @@ impl Script {
         let value: Value = serde_json::from_str(text)
             .map_err(|error| vec![Reason::new("", format!("the script is not JSON: {error}"))])?;
         if let Some(layout) = value.get("layout").filter(|layout| **layout != LAYOUT) {
-            return Err(vec![Reason::new(
-                "layout",
-                format!("is {layout}; this code reads layout {LAYOUT}"),
-            )]);
+            return Err(vec![Reason::new("layout", format!("is {layout}; this code reads layout {LAYOUT}"))]);
         }
-        let script: Script = serde_json::from_value(value).map_err(|error| {
-            vec![Reason::new(
-                "",
-                format!("the script misses its shape: {error}"),
-            )]
-        })?;
+        let script: Script = serde_json::from_value(value)
+            .map_err(|error| vec![Reason::new("", format!("the script misses its shape: {error}"))])?;
         script.checked()
     }
 
@@ -103,45 +96,27 @@ impl Script {
         let mut reasons = Vec::new();
         let mut refuse = |field: &str, problem: String| reasons.push(Reason::new(field, problem));
         if self.layout != LAYOUT {
-            refuse(
-                "layout",
-                format!("is {}; this code reads layout {LAYOUT}", self.layout),
-            );
+            refuse("layout", format!("is {}; this code reads layout {LAYOUT}", self.layout));
         }
         between(&mut refuse, "title", &self.title, TITLE_CHARS_MAX);
         between(&mut refuse, "prompt", &self.prompt, PROMPT_CHARS_MAX);
-        between(
-            &mut refuse,
-            "provider",
-            &self.provider,
-            CLASS_NAME_CHARS_MAX,
-        );
+        between(&mut refuse, "provider", &self.provider, CLASS_NAME_CHARS_MAX);
         if let Some(lesson) = &self.lesson {
             between(&mut refuse, "lesson", lesson, CLASS_NAME_CHARS_MAX);
         }
         if self.notes.len() > NOTES_MAX {
-            refuse(
-                "notes",
-                format!("has {} entries; at most {NOTES_MAX}", self.notes.len()),
-            );
+            refuse("notes", format!("has {} entries; at most {NOTES_MAX}", self.notes.len()));
         }
         for (n, note) in self.notes.iter().enumerate() {
             between(&mut refuse, &format!("notes.{n}"), note, NOTE_CHARS_MAX);
         }
         if !(1..=SCENES_MAX).contains(&self.scenes.len()) {
-            refuse(
-                "scenes",
-                format!("has {} scenes; give 1 to {SCENES_MAX}", self.scenes.len()),
-            );
+            refuse("scenes", format!("has {} scenes; give 1 to {SCENES_MAX}", self.scenes.len()));
         }
         for (n, scene) in self.scenes.iter().enumerate() {
             scene.check(n, &mut refuse);
         }
-        if reasons.is_empty() {
-            Ok(self)
-        } else {
-            Err(reason::bounded(reasons))
-        }
+        if reasons.is_empty() { Ok(self) } else { Err(reason::bounded(reasons)) }
     }
 
     /// The document as it is stored.
@@ -153,18 +128,8 @@ impl Script {
 
 impl Scene {
     fn check(&self, n: usize, refuse: &mut impl FnMut(&str, String)) {
-        between(
-            refuse,
-            &format!("scenes.{n}.title"),
-            &self.title,
-            TITLE_CHARS_MAX,
-        );
-        between(
-            refuse,
-            &format!("scenes.{n}.narration"),
-            &self.narration,
-            NARRATION_CHARS_MAX,
-        );
+        between(refuse, &format!("scenes.{n}.title"), &self.title, TITLE_CHARS_MAX);
+        between(refuse, &format!("scenes.{n}.narration"), &self.narration, NARRATION_CHARS_MAX);
         if !is_class_name(&self.class_name) {
             let shown = reason::printable(&self.class_name, 24);
             refuse(
@@ -181,10 +146,7 @@ impl Scene {
                 format!("has {bytes} bytes; give a Python file of at most {CODE_BYTES_MAX}"),
             );
         } else if !defines(&self.code, &self.class_name) {
-            refuse(
-                &format!("scenes.{n}.code"),
-                "does not define the scene's class at its outermost level".to_owned(),
-            );
+            refuse(&format!("scenes.{n}.code"), "does not define the scene's class at its outermost level".to_owned());
         }
     }
 }
@@ -231,17 +193,8 @@ pub enum Retry {
 impl ScriptError {
     /// A provider's script that breaks the bounds; a template's would do so again.
     pub fn invalid(reasons: &[Reason], retry: Retry) -> ScriptError {
-        let message = reasons
-            .iter()
-            .map(Reason::to_string)
-            .collect::<Vec<_>>()
-            .join("; ");
-        ScriptError {
-            kind: "InvalidScript",
-            message,
-            retry,
-            source: None,
-        }
+        let message = reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ");
+        ScriptError { kind: "InvalidScript", message, retry, source: None }
     }
 }
 
@@ -249,10 +202,7 @@ impl ScriptError {
 pub fn script_schema() -> Value {
     let voices = Voice::ALL.map(Voice::name);
     let qualities = Quality::ALL.map(Quality::name);
-    let languages: std::collections::BTreeSet<&str> = Voice::ALL
-        .iter()
-        .map(|voice| voice.language().tag())
-        .collect();
+    let languages: std::collections::BTreeSet<&str> = Voice::ALL.iter().map(|voice| voice.language().tag()).collect();
     let text = |chars_max: usize, description: &str| {
         serde_json::json!({
             "description": description, "type": "string", "minLength": 1, "maxLength": chars_max, "pattern": "\\S"
@@ -300,28 +250,20 @@ pub fn script_schema() -> Value {
 pub fn is_class_name(text: &str) -> bool {
     let mut bytes = text.bytes();
     text.len() <= CLASS_NAME_CHARS_MAX
-        && bytes
-            .next()
-            .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn defines(code: &str, class_name: &str) -> bool {
-    code.lines()
-        .filter_map(|line| line.strip_prefix("class "))
-        .any(|rest| {
-            let rest = rest.trim_start();
-            rest.strip_prefix(class_name)
-                .is_some_and(|after| after.trim_start().starts_with(['(', ':']))
-        })
+    code.lines().filter_map(|line| line.strip_prefix("class ")).any(|rest| {
+        let rest = rest.trim_start();
+        rest.strip_prefix(class_name).is_some_and(|after| after.trim_start().starts_with(['(', ':']))
+    })
 }
 
 fn between(refuse: &mut impl FnMut(&str, String), field: &str, text: &str, chars_max: usize) {
     let chars = text.chars().count();
     if text.trim().is_empty() || chars > chars_max {
-        refuse(
-            field,
-            format!("has {chars} characters; give 1 to {chars_max}, not all white space"),
-        );
+        refuse(field, format!("has {chars} characters; give 1 to {chars_max}, not all white space"));
     }
 }

@@ -150,9 +150,7 @@ impl Voice {
                 | '\u{4e00}'..='\u{9fff}'
                 | '\u{f900}'..='\u{faff}'
                 | '\u{20000}'..='\u{3134f}' => han += 1,
-                '\u{1100}'..='\u{11ff}' | '\u{3130}'..='\u{318f}' | '\u{ac00}'..='\u{d7af}' => {
-                    hangul += 1
-                }
+                '\u{1100}'..='\u{11ff}' | '\u{3130}'..='\u{318f}' | '\u{ac00}'..='\u{d7af}' => hangul += 1,
                 '\u{0600}'..='\u{06ff}'
                 | '\u{0750}'..='\u{077f}'
                 | '\u{fb50}'..='\u{fdff}'
@@ -205,9 +203,7 @@ impl Quality {
 
     /// The quality of this name.
     pub fn named(name: &str) -> Option<Quality> {
-        Quality::ALL
-            .into_iter()
-            .find(|quality| quality.name() == name)
+        Quality::ALL.into_iter().find(|quality| quality.name() == name)
     }
 
     /// Manim's option for it.
@@ -254,8 +250,7 @@ macro_rules! by_name {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 let name = String::deserialize(from)?;
-                <$type>::named(&name)
-                    .ok_or_else(|| serde::de::Error::custom(format!("no such {}: {name:?}", $what)))
+                <$type>::named(&name).ok_or_else(|| serde::de::Error::custom(format!("no such {}: {name:?}", $what)))
             }
         }
     };
@@ -271,10 +266,7 @@ mod tests {
     fn every_name_leads_back_to_its_value() {
         for voice in Voice::ALL {
             assert_eq!(Voice::named(voice.name()), Some(voice));
-            assert_eq!(
-                serde_json::to_value(voice.language()).unwrap(),
-                voice.language().tag()
-            );
+            assert_eq!(serde_json::to_value(voice.language()).unwrap(), voice.language().tag());
         }
         for quality in Quality::ALL {
             assert_eq!(Quality::named(quality.name()), Some(quality));

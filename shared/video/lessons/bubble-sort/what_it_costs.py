@@ -19,8 +19,8 @@ class WhatItCosts(Lesson):
         square = Square(step * 5 + 0.15, color=SUN, stroke_width=4).move_to([-5.0 + 2 * step, 1.6 - 2 * step, 0])
         self.by(1, 0.98, Create(square))
         self.beat(2)
-        small = self.half(6, [2.0, -0.6, 0], 0.2, SKY)
-        large = self.half(12, [4.9, 0.15, 0], 0.2, ROSE)
+        small = self.half(6, [1.6, -0.6, 0], 0.27, SKY)
+        large = self.half(12, [4.75, 0.15, 0], 0.27, ROSE)
         small.align_to(large, DOWN)
         names = VGroup(label("6 bars: 15", 28, SKY).next_to(small, DOWN, buff=0.3), label("12 bars: 66", 28, ROSE).next_to(large, DOWN, buff=0.3))
         names[0].align_to(names[1], DOWN)
@@ -36,5 +36,5 @@ class WhatItCosts(Lesson):
         dots = VGroup()
         for row in range(bars - 1):
             for column in range(bars - 1 - row):
-                dots.add(Dot(np.array([step * column, -step * row, 0]), 0.07, color=color))
+                dots.add(Dot(np.array([step * column, -step * row, 0]), 0.09, color=color))
         return dots.move_to(centre)

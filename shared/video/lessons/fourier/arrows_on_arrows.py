@@ -21,7 +21,7 @@ class ArrowsOnArrows(Lesson):
         for speed, color in zip(speeds, colors):
             name = VGroup(Line(ORIGIN, 0.5 * RIGHT, color=color, stroke_width=7), label(f"speed {speed}", 26, color)).arrange(RIGHT, buff=0.15)
             legend.add(name)
-        legend.arrange(RIGHT, buff=0.7).move_to([2.2, 2.15, 0])
+        legend.arrange(RIGHT, buff=0.7).move_to([0, 2.15, 0])
         self.go(t, 0, 0.2, FadeIn(legend[0]))
         self.go(t, 0, 0.6, sizes[1].animate.set_value(1.45 / 3), FadeIn(legend[1]))
         self.go(t, 0, 1.0)

@@ -23,7 +23,7 @@ class EveryRhythm(Lesson):
         for k in (0, 1, 3, 5):
             y = -0.95 - 0.62 * len(waves)
             low = Axes(x_range=[0, 4 * PI], y_range=[-1, 1], x_length=12, y_length=0.95).move_to([0, y, 0])
-            waves.add(low.plot(lambda x, k=k: 0.75 * heights[k] * math.sin((k + 1) * x + phase[k]), x_range=[0, 4 * PI, PI / 40], color=colors[k], stroke_width=4))
+            waves.add(low.plot(lambda x, k=k: 0.55 * heights[k] * math.sin((k + 1) * x + phase[k]), x_range=[0, 4 * PI, PI / 40], color=colors[k], stroke_width=4))
         self.by(0, 0.97, LaggedStart(*[TransformFromCopy(drawn, w) for w in waves], lag_ratio=0.35))
         self.remove(drawn)
         live = always_redraw(signal)
@@ -40,7 +40,8 @@ class EveryRhythm(Lesson):
         bars = [bar(k) for k in range(8)]
         shown = [0, 1, 3, 5]
         self.beat(1)
-        self.by(1, 0.6, *[ReplacementTransform(w, bars[k]) for w, k in zip(waves, shown)], FadeIn(floor, names))
+        self.by(1, 0.6, *[FadeOut(w, target_position=bars[k].get_top()) for w, k in zip(waves, shown)],
+                *[GrowFromEdge(bars[k], DOWN) for k in shown], FadeIn(floor, names))
         title = label("spectrum", 28, DIM).move_to([4.3, -0.75, 0])
         self.by(1, 1.0, *[GrowFromEdge(bars[k], DOWN) for k in range(8) if k not in shown], FadeIn(title))
         self.remove(*bars)

@@ -22,7 +22,7 @@ class TowardsSquare(Lesson):
         goal.set_points_as_corners(corners + [axes.c2p(4 * PI, 0)])
         recipe = formula(r"\sin(x) + \frac{1}{3}\sin(3x) + \frac{1}{5}\sin(5x) + \frac{1}{7}\sin(7x) + \cdots", 42).move_to([0, 1.85, 0])
         # Every term ends before the next plus; the glyphs are cut there.
-        cuts = [0, 6, 16, 26, len(recipe)]
+        cuts = [0, 6, 17, 28, len(recipe)]
         parts = [VGroup(*recipe[a:b]) for a, b in zip(cuts, cuts[1:])]
         singles = [axes.plot(lambda x, k=k: 4 / PI * math.sin(k * x) / k, x_range=[0, 4 * PI, PI / 60], color=c, stroke_width=4)
                    for k, c in ((1, SKY), (3, LEAF), (5, PLUM))]

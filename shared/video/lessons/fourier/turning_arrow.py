@@ -13,7 +13,7 @@ class TurningArrow(Lesson):
             return [(1, length.get_value())]
 
         axis = VGroup(Line([WAVE_LEFT, CENTRE[1], 0], [WAVE_LEFT + WAVE_WIDTH, CENTRE[1], 0], color=DIM, stroke_width=3),
-                      label("time", 26, DIM).move_to([WAVE_LEFT + WAVE_WIDTH - 0.4, CENTRE[1] - 0.35, 0]))
+                      label("time", 26, DIM).move_to([WAVE_LEFT + WAVE_WIDTH - 0.4, CENTRE[1] - 2.3, 0]))
         still = chain(terms(), 0, [SKY])
         self.by(0, 0.4, FadeIn(still, scale=0.8))
         arrow = always_redraw(lambda: chain(terms(), t.get_value(), [SKY]))
