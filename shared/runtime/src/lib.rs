@@ -1,1 +1,30 @@
-//! qsketch runtime.
+//! The shell around the core: it receives, asks [`qsketch_core::decide`], and carries out what it says.
+//!
+//! ```text
+//!   poll loop ─┐                        ┌─ heartbeat (lease, visibility, is it still wanted?)
+//!   Lambda   ──┴─► Consumer::consume ─► drive ─► Handler::run (the work of one attempt)
+//!                                        └─► outbox (sends in natural batches) ─► acknowledge
+//! ```
+//!
+//! Nothing here branches on the status of a job, and nothing here knows which cloud it runs on: the outside world is
+//! behind the [`ports`].
+
+pub mod attempt;
+pub mod batch;
+pub mod config;
+pub mod consume;
+pub mod drive;
+mod heartbeat;
+pub mod lambda;
+pub mod log;
+pub mod parent;
+pub mod poll;
+pub mod ports;
+pub mod process;
+pub mod shutdown;
+
+pub use attempt::{Attempt, Handler};
+pub use consume::{Consumer, Fate};
+pub use drive::Worker;
+pub use ports::{Clock, Delivery, PortError, PortErrorKind, Ports, QueueName, Queues, Store, Table};
+pub use shutdown::{Stop, Stopper};

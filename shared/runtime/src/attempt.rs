@@ -1,0 +1,248 @@
+//! One attempt at a task, as the code that does the work sees it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use qsketch_core::decide::Output;
+use qsketch_core::ids::Which;
+use qsketch_core::parts::Progress;
+use qsketch_core::{Closing, Failure, Input, Job, Pipeline, StepName, TaskId, Time};
+use tokio::sync::watch;
+
+use crate::batch::Outbox;
+use crate::ports::{Outgoing, PortError, PortErrorKind, Ports, QueueName, Remedy};
+use crate::process::{Announcer, ToolLog};
+
+/// The name of the file that keeps the tools' output of an attempt.
+pub const LOG_FILE: &str = "log.txt";
+
+/// Does the work of a step.
+///
+/// Its future may be dropped at any point: when the attempt times out, loses its task, or the worker is told to stop.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Does the work of one attempt.
+    ///
+    /// # Errors
+    /// [`Failure`] with its remedy.
+    async fn run(&self, attempt: &Attempt) -> Result<Output, Failure>;
+}
+
+/// What an attempt is given.
+pub struct Attempt {
+    pub(crate) ports: Ports,
+    pub(crate) outbox: Outbox,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) job: Job,
+    pub(crate) task: TaskId,
+    pub(crate) number: u32,
+    pub(crate) progress: watch::Sender<Option<Progress>>,
+    pub(crate) log: ToolLog,
+    pub(crate) announcer: Announcer,
+    pub(crate) scratch: Scratch,
+}
+
+impl Attempt {
+    /// The job as it was when the attempt began.
+    #[must_use]
+    pub const fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// The task.
+    #[must_use]
+    pub const fn task(&self) -> &TaskId {
+        &self.task
+    }
+
+    /// The attempt's number, from 1.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Which element of the list this is, for a mapped step.
+    #[must_use]
+    pub const fn index(&self) -> Option<u32> {
+        match self.task.which() {
+            Which::Element(index) => Some(index),
+            Which::Only | Which::Closing(_) => None,
+        }
+    }
+
+    /// The closing that this finalizes, for the finalizer.
+    #[must_use]
+    pub fn closing(&self) -> Option<(u32, &Closing)> {
+        match self.task.which() {
+            Which::Closing(number) => self.job.closings.get(number as usize).map(|closing| (number, closing)),
+            Which::Only | Which::Element(_) => None,
+        }
+    }
+
+    /// The tasks of an earlier step.
+    #[must_use]
+    pub fn tasks_of(&self, step: &StepName) -> Vec<TaskId> {
+        let step = self.pipeline.step(step);
+        step.and_then(|step| qsketch_core::route::tasks_of(step, &self.job)).unwrap_or_default()
+    }
+
+    /// The time as it is now.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.ports.clock.now()
+    }
+
+    /// The validated submission of the job.
+    ///
+    /// # Errors
+    /// [`Failure`] when it can't be read.
+    pub async fn input(&self) -> Result<Input, Failure> {
+        let input = self.ports.table.load_input(&self.job.job_id).await.map_err(|error| failure_of(&error))?;
+        input.ok_or_else(|| Failure::fail("NoInput", "the job has no part `input`"))
+    }
+
+    /// The key of a file of this attempt.
+    #[must_use]
+    pub fn key(&self, file: &str) -> String {
+        key(self.job.job_id.as_str(), &self.task, self.number, file)
+    }
+
+    /// The key of a file of the attempt that won an earlier task.
+    ///
+    /// # Errors
+    /// [`Failure`] when that task is not recorded.
+    pub fn key_of(&self, task: &TaskId, file: &str) -> Result<String, Failure> {
+        let done = self.job.done.get(task);
+        let done = done.ok_or_else(|| Failure::fail("NotRecorded", format!("task {task} is not recorded")))?;
+        Ok(key(self.job.job_id.as_str(), task, done.attempt, file))
+    }
+
+    /// Keeps these bytes as a file of this attempt; its key.
+    ///
+    /// # Errors
+    /// [`Failure`] when the store fails.
+    pub async fn put(&self, file: &str, bytes: Vec<u8>, content_type: &str) -> Result<String, Failure> {
+        let key = self.key(file);
+        self.ports.store.put(&key, bytes, content_type).await.map_err(|error| failure_of(&error))?;
+        Ok(key)
+    }
+
+    /// Keeps a local file as a file of this attempt; its key.
+    ///
+    /// # Errors
+    /// [`Failure`] when the store fails.
+    pub async fn upload(&self, file: &str, from: &Path, content_type: &str) -> Result<String, Failure> {
+        let key = self.key(file);
+        self.ports.store.upload(&key, from, content_type).await.map_err(|error| failure_of(&error))?;
+        Ok(key)
+    }
+
+    /// The bytes of a file of the attempt that won an earlier task.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is not there, too large, or the store fails.
+    pub async fn get(&self, task: &TaskId, file: &str, most: u64) -> Result<Vec<u8>, Failure> {
+        let key = self.key_of(task, file)?;
+        let bytes = self.ports.store.get(&key, most).await.map_err(|error| failure_of(&error))?;
+        bytes.ok_or_else(|| lost(&key))
+    }
+
+    /// Writes a file of the attempt that won an earlier task into a local one.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is not there or the store fails.
+    pub async fn download(&self, task: &TaskId, file: &str, to: &Path) -> Result<u64, Failure> {
+        let key = self.key_of(task, file)?;
+        let bytes = self.ports.store.download(&key, to).await.map_err(|error| failure_of(&error))?;
+        bytes.ok_or_else(|| lost(&key))
+    }
+
+    /// Everything outside, for what has no shorter way here.
+    #[must_use]
+    pub const fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Sends a message that is not part of the pipeline, such as a notification.
+    ///
+    /// # Errors
+    /// [`Failure`] when it could not be sent; it may have been sent all the same.
+    pub async fn send(&self, queue: &QueueName, message: Outgoing) -> Result<(), Failure> {
+        self.outbox.send(queue, message).await.map_err(|error| failure_of(&error))
+    }
+
+    /// Reports how far the attempt is; the next heartbeat carries it.
+    pub fn report(&self, permille: u16, note: &str) {
+        let note = note.chars().take(NOTE_CHARS_MAX).collect();
+        self.progress.send_replace(Some(Progress { permille: permille.min(1_000), note }));
+    }
+
+    /// The log of this attempt; it is kept under [`LOG_FILE`] when the attempt ends.
+    #[must_use]
+    pub const fn log(&self) -> &ToolLog {
+        &self.log
+    }
+
+    /// Tells the parent of process groups.
+    #[must_use]
+    pub const fn announcer(&self) -> &Announcer {
+        &self.announcer
+    }
+
+    /// A folder for this attempt's own files; it is removed when the attempt ends.
+    ///
+    /// # Errors
+    /// [`Failure`] when it can't be made.
+    pub async fn scratch(&self) -> Result<&Path, Failure> {
+        let path = self.scratch.0.as_path();
+        let failed = |error| Failure::retry("NoScratch", format!("folder {} can't be made: {error}", path.display()));
+        tokio::fs::create_dir_all(path).await.map_err(failed)?;
+        Ok(path)
+    }
+}
+
+/// The key of a file of an attempt: written once, never overwritten.
+#[must_use]
+pub fn key(job: &str, task: &TaskId, attempt: u32, file: &str) -> String {
+    format!("jobs/{job}/{task}/{attempt}/{file}")
+}
+
+/// The failure that an error of the outside world makes of an attempt.
+#[must_use]
+pub fn failure_of(error: &PortError) -> Failure {
+    let error_type = match error.kind {
+        PortErrorKind::Throttled => "Throttled",
+        PortErrorKind::Unavailable => "Unavailable",
+        PortErrorKind::Denied => "Denied",
+        PortErrorKind::Missing => "Missing",
+        PortErrorKind::Invalid => "Invalid",
+        PortErrorKind::Damaged => "Damaged",
+        PortErrorKind::Newer => "Newer",
+        PortErrorKind::TooLarge => "TooLarge",
+    };
+    match error.remedy() {
+        Remedy::Retry | Remedy::Stop => Failure::retry(error_type, error.chain()),
+        Remedy::Fail => Failure::fail(error_type, error.chain()),
+    }
+}
+
+fn lost(key: &str) -> Failure {
+    Failure::fail("OutputLost", format!("file {key} is recorded but not in the store"))
+}
+
+/// The longest note of a progress report, in characters.
+const NOTE_CHARS_MAX: usize = 60;
+
+/// A folder that is removed when this is dropped.
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(folder = %self.0.display(), %error, "a scratch folder could not be removed");
+        }
+    }
+}

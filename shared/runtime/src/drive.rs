@@ -1,0 +1,346 @@
+//! One message, from its delivery to its fate: asks the core, carries out what it says, and answers.
+
+use core::panic::AssertUnwindSafe;
+use core::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use qsketch_core::backoff::Jitter;
+use qsketch_core::pipeline::PipelineHash;
+use qsketch_core::{
+    Act, Commit, Drive, Event, Failure, Message, MessageError, Owner, Pipeline, Step, Time, Write, decide,
+};
+use tokio::sync::watch;
+
+use crate::attempt::{Attempt, Handler, LOG_FILE, Scratch};
+use crate::batch::Outbox;
+use crate::consume::{Consumer, Fate};
+use crate::heartbeat::{Heartbeat, Pulse};
+use crate::ports::{Delivery, Outgoing, PortError, PortErrorKind, Ports, QueueName, Remedy};
+use crate::process::{Announcer, ToolLog};
+use crate::shutdown::Stop;
+
+/// How many steps one drive may take; a drive takes about ten.
+const STEPS_MAX: usize = 64;
+
+/// How often a write is repeated, beyond what the client itself repeats: minutes of work may hang on it.
+const COMMIT_TRIES_MAX: u32 = 5;
+
+/// The wait before a write is repeated.
+const COMMIT_PAUSE: Duration = Duration::from_millis(300);
+
+/// How long a message rests when the outside world does not answer.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a message rests that only a newer release can read.
+const NEWER_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long keeping an attempt's log may take; it is worth less than going on.
+const LOG_WAIT: Duration = Duration::from_secs(5);
+
+/// The same for a worker that is told to stop, which must give its work back at once.
+const LOG_WAIT_STOPPING: Duration = Duration::from_millis(300);
+
+/// How many pipelines are kept in memory; a deployment has a handful.
+const PIPELINES_MAX: usize = 64;
+
+/// The consumer of a step's queue.
+pub struct Worker {
+    ports: Ports,
+    outbox: Outbox,
+    queue: QueueName,
+    handler: Arc<dyn Handler>,
+    announcer: Announcer,
+    dir: PathBuf,
+    pipelines: Mutex<HashMap<PipelineHash, Arc<Pipeline>>>,
+}
+
+impl Worker {
+    /// A worker of the step whose queue this is.
+    #[must_use]
+    pub fn new(ports: Ports, outbox: Outbox, queue: QueueName, handler: Arc<dyn Handler>) -> Self {
+        let dir = std::env::temp_dir();
+        let announcer = Announcer::default();
+        Self { ports, outbox, queue, handler, announcer, dir, pipelines: Mutex::default() }
+    }
+
+    /// The same worker, which tells its parent of process groups and keeps its scratch files in `dir`.
+    #[must_use]
+    pub fn with_parent(mut self, announcer: Announcer, dir: PathBuf) -> Self {
+        self.announcer = announcer;
+        self.dir = dir;
+        self
+    }
+
+    async fn drive(&self, message: Message, delivery: &Delivery, stop: &Stop) -> Result<Fate, PortError> {
+        let Some(pipeline) = self.pipeline(&message.pipeline).await? else {
+            let reason = format!("there is no pipeline {} in the table", message.pipeline);
+            return self.dead_letter(delivery, &reason).await;
+        };
+        let owner = Owner::try_from(self.ports.clock.nonce())
+            .map_err(|error| PortError::new("draw a nonce", PortErrorKind::Invalid).because(error))?;
+        let mut drive = Drive::new(message, owner);
+        let mut heartbeat = None;
+        let mut event = Event::Delivered { receives: delivery.receives };
+        for _ in 0..STEPS_MAX {
+            let step = decide(&pipeline, &mut drive, event, self.ports.clock.now());
+            event = match step {
+                Step::ClaimBesideLoad(write) => self.claim_beside_load(&pipeline, &drive, &write, delivery).await?,
+                Step::Load => self.load(&drive).await?,
+                Step::LoadJob => Event::JobLoaded(self.load_job(&drive).await?),
+                Step::Commit(write) => Event::Committed(self.commit(&drive, &write, delivery).await?),
+                Step::Work { attempt, until } => {
+                    self.work(&pipeline, &drive, delivery, attempt, until, &mut heartbeat, stop).await
+                }
+                Step::Settle(acts) => return self.settle(&drive, acts, delivery).await,
+            };
+        }
+        tracing::error!(job = %drive.message().job, task = %drive.message().task, "a drive did not end: this is a mistake of ours");
+        Ok(Fate::Hide(TROUBLE_PAUSE))
+    }
+
+    async fn claim_beside_load(
+        &self,
+        pipeline: &Pipeline,
+        drive: &Drive,
+        write: &Write,
+        delivery: &Delivery,
+    ) -> Result<Event, PortError> {
+        let lease = pipeline.step(drive.message().task.step()).map(|step| step.timeouts.heartbeat);
+        let (commit, job, ()) = tokio::join!(
+            self.commit(drive, write, delivery),
+            self.load_job(drive),
+            self.hide_for_lease(delivery, lease),
+        );
+        Ok(Event::Claimed { commit: commit?, job: job? })
+    }
+
+    /// Whoever received the message for us hid it for a time of its own: from the claim on, the lease counts.
+    async fn hide_for_lease(&self, delivery: &Delivery, lease: Option<Duration>) {
+        let Some(lease) = lease.filter(|lease| delivery.hidden_for != Some(*lease)) else { return };
+        if let Err(error) = self.ports.queues.hide(&self.queue, &delivery.receipt, lease).await {
+            tracing::debug!(queue = %self.queue, error = error.chain(), "visibility was not set at the claim");
+        }
+    }
+
+    async fn load(&self, drive: &Drive) -> Result<Event, PortError> {
+        let message = drive.message();
+        let (job, task) = tokio::join!(self.load_job(drive), self.ports.table.load_task(&message.job, &message.task));
+        Ok(Event::Loaded { job: job?, task: task?.map(Box::new) })
+    }
+
+    async fn load_job(&self, drive: &Drive) -> Result<Option<Box<qsketch_core::Job>>, PortError> {
+        Ok(self.ports.table.load_job(&drive.message().job).await?.map(Box::new))
+    }
+
+    async fn commit(&self, drive: &Drive, write: &Write, delivery: &Delivery) -> Result<Commit, PortError> {
+        let message = drive.message();
+        let mut last = None;
+        for tried in 0..COMMIT_TRIES_MAX {
+            if tried > 0 {
+                tokio::time::sleep(COMMIT_PAUSE * tried).await;
+            }
+            match self.ports.table.commit(&message.job, write).await {
+                Ok(commit) => {
+                    let refused = matches!(commit, Commit::Overtaken(_));
+                    tracing::info!(job = %message.job, task = %message.task, write = write.kind(), refused, receives = delivery.receives, "commit");
+                    return Ok(commit);
+                }
+                Err(error) if error.remedy() == Remedy::Retry => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| PortError::new("commit", PortErrorKind::Unavailable)))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn work(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        drive: &Drive,
+        delivery: &Delivery,
+        number: u32,
+        until: Time,
+        heartbeat: &mut Option<Heartbeat>,
+        stop: &Stop,
+    ) -> Event {
+        let (Some(job), Some(hold)) = (drive.job(), drive.hold(pipeline)) else {
+            return Event::Lost { job: None, task: None };
+        };
+        let message = drive.message();
+        let (progress, reported) = watch::channel(None);
+        let pulse = Pulse {
+            ports: self.ports.clone(),
+            queue: self.queue.clone(),
+            delivery: delivery.clone(),
+            job: message.job.clone(),
+            task: message.task.clone(),
+            hold,
+            progress: reported,
+        };
+        let beating = heartbeat.insert(Heartbeat::start(pulse));
+        let scratch = self.dir.join(format!("{}-{}-{number}-{}", message.job, message.task, self.ports.clock.nonce()));
+        let attempt = Attempt {
+            ports: self.ports.clone(),
+            outbox: self.outbox.clone(),
+            pipeline: Arc::clone(pipeline),
+            job: job.clone(),
+            task: message.task.clone(),
+            number,
+            progress,
+            log: ToolLog::default(),
+            announcer: self.announcer.clone(),
+            scratch: Scratch(scratch),
+        };
+        tracing::info!(job = %message.job, task = %message.task, attempt = number, "begin");
+        let event = self.attempt(&attempt, until, beating, stop).await;
+        self.keep_log(&attempt, matches!(event, Event::Stopping)).await;
+        let outcome = match &event {
+            Event::Worked(_) => "worked".to_owned(),
+            Event::Failed { failure, .. } => format!("failed: {failure}"),
+            Event::TimedOut { .. } => "timed out".to_owned(),
+            Event::Lost { .. } => "lost".to_owned(),
+            _ => "stopping".to_owned(),
+        };
+        tracing::info!(job = %message.job, task = %message.task, attempt = number, outcome, "end");
+        event
+    }
+
+    /// Does the work, until it ends, is no longer wanted, or its time is over; by then it is gone, groups and all.
+    async fn attempt(&self, attempt: &Attempt, until: Time, heartbeat: &mut Heartbeat, stop: &Stop) -> Event {
+        let clock = &self.ports.clock;
+        let jitter = || Jitter(clock.draw());
+        let left = until.since(clock.now());
+        tokio::select! {
+            biased;
+            result = AssertUnwindSafe(self.handler.run(attempt)).catch_unwind() => match result {
+                Ok(Ok(output)) => Event::Worked(output),
+                Ok(Err(failure)) => Event::Failed { failure, jitter: jitter() },
+                Err(panic) => Event::Failed { failure: Failure::retry("Panic", panic_text(&*panic)), jitter: jitter() },
+            },
+            () = stop.stopping() => Event::Stopping,
+            lost = heartbeat.lost() => lost,
+            () = tokio::time::sleep(left) => Event::TimedOut { jitter: jitter() },
+        }
+    }
+
+    async fn keep_log(&self, attempt: &Attempt, is_stopping: bool) {
+        let text = attempt.log.text();
+        if text.is_empty() {
+            return;
+        }
+        let wait = if is_stopping { LOG_WAIT_STOPPING } else { LOG_WAIT };
+        let key = attempt.key(LOG_FILE);
+        let put = self.ports.store.put(&key, text.into_bytes(), "text/plain; charset=utf-8");
+        match tokio::time::timeout(wait, put).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(job = %attempt.job.job_id, task = %attempt.task, error = error.chain(), "the log was not kept")
+            }
+            Err(_) => tracing::warn!(job = %attempt.job.job_id, task = %attempt.task, "the log was not kept in time"),
+        }
+    }
+
+    async fn settle(&self, drive: &Drive, acts: Vec<Act>, delivery: &Delivery) -> Result<Fate, PortError> {
+        let message = drive.message();
+        for act in acts {
+            match act {
+                Act::Send(messages) => {
+                    tracing::info!(job = %message.job, task = %message.task, to = names(&messages), "send");
+                    let sends = messages.iter().map(|next| {
+                        let queue = QueueName::new(next.task.step().as_str());
+                        async move { self.outbox.send(&queue, Outgoing::new(next.body())).await }
+                    });
+                    join_all(sends).await.into_iter().collect::<Result<(), _>>()?;
+                }
+                Act::Acknowledge => return Ok(Fate::Delete),
+                Act::Hide(until) => return Ok(Fate::Hide(until.since(self.ports.clock.now()))),
+                Act::GiveBack => return Ok(Fate::Hide(Duration::ZERO)),
+                Act::LetGo => return Ok(Fate::Leave),
+                Act::DeadLetter(reason) => return self.dead_letter(delivery, &reason).await,
+            }
+        }
+        Ok(Fate::Leave)
+    }
+
+    async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<Fate, PortError> {
+        tracing::error!(queue = %self.queue, message_id = delivery.message_id, reason, "a message goes to the dead letters");
+        self.outbox.send(&self.queue.dead(), dead_letter(&self.queue, delivery, reason)).await?;
+        Ok(Fate::Delete)
+    }
+
+    async fn pipeline(&self, hash: &PipelineHash) -> Result<Option<Arc<Pipeline>>, PortError> {
+        if let Some(known) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(loaded) = self.ports.table.load_pipeline(hash).await?.map(Arc::new) else { return Ok(None) };
+        let mut known = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= PIPELINES_MAX {
+            known.clear();
+        }
+        known.insert(hash.clone(), Arc::clone(&loaded));
+        Ok(Some(loaded))
+    }
+}
+
+#[async_trait]
+impl Consumer for Worker {
+    async fn consume(&self, delivery: &Delivery, stop: &Stop) -> Fate {
+        let message = match Message::parse(&delivery.body) {
+            Ok(message) => message,
+            Err(error @ MessageError::Newer { .. }) => {
+                tracing::warn!(queue = %self.queue, message_id = delivery.message_id, %error, "given back untouched");
+                return Fate::Hide(NEWER_PAUSE);
+            }
+            Err(error @ MessageError::Unreadable { .. }) => {
+                let moved = self.dead_letter(delivery, &error.to_string()).await;
+                return moved.unwrap_or(Fate::Hide(TROUBLE_PAUSE));
+            }
+        };
+        if message.task.step().as_str() != self.queue.as_str() {
+            let reason = format!("task {} does not belong into queue {}", message.task, self.queue);
+            return self.dead_letter(delivery, &reason).await.unwrap_or(Fate::Hide(TROUBLE_PAUSE));
+        }
+        let (job, task) = (message.job.clone(), message.task.clone());
+        let error = match self.drive(message, delivery, stop).await {
+            Ok(fate) => return fate,
+            Err(error) => error,
+        };
+        tracing::error!(%job, %task, error = error.chain(), "the drive broke off");
+        match error.kind {
+            PortErrorKind::Newer => Fate::Hide(NEWER_PAUSE),
+            _ if error.remedy() == Remedy::Fail => {
+                self.dead_letter(delivery, &error.chain()).await.unwrap_or(Fate::Hide(TROUBLE_PAUSE))
+            }
+            _ => Fate::Hide(TROUBLE_PAUSE),
+        }
+    }
+}
+
+/// A message as it goes to a dead-letter queue: its body as it was, and why it is there.
+#[must_use]
+pub fn dead_letter(queue: &QueueName, delivery: &Delivery, reason: &str) -> Outgoing {
+    let attributes = BTreeMap::from([
+        ("reason".to_owned(), reason.chars().take(REASON_CHARS_MAX).collect()),
+        ("queue".to_owned(), queue.to_string()),
+        ("message_id".to_owned(), delivery.message_id.clone()),
+        ("receives".to_owned(), delivery.receives.to_string()),
+    ]);
+    Outgoing { body: delivery.body.clone(), attributes }
+}
+
+/// The longest reason of a dead letter, in characters.
+const REASON_CHARS_MAX: usize = 1_000;
+
+fn names(messages: &[Message]) -> String {
+    messages.iter().map(|message| message.task.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn panic_text(panic: &(dyn core::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "the step panicked".to_owned())
+}

@@ -1,0 +1,132 @@
+//! The Lambda entry: a batch of SQS records in, a partial batch response out.
+//!
+//! One bad record never fails its neighbours: each is consumed by itself, a panic included.
+
+use core::panic::AssertUnwindSafe;
+use core::time::Duration;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::Outbox;
+use crate::consume::{Consumer, Fate};
+use crate::ports::{Delivery, HIDE_MAX, QueueName, Queues, Receipt};
+use crate::shutdown::Stop;
+
+/// How long a record rests whose consumer panicked.
+const PANIC_PAUSE: Duration = Duration::from_secs(30);
+
+/// An event of an SQS event source mapping. Bodies stay text: each is parsed by itself.
+///
+/// # Source
+/// AWS Lambda developer guide, "Using Lambda with Amazon SQS", read 2026-11-22.
+#[derive(Debug, Deserialize)]
+pub struct Batch {
+    /// The records.
+    #[serde(rename = "Records")]
+    pub records: Vec<Record>,
+}
+
+/// A record of a batch.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The queue's id of the message.
+    pub message_id: String,
+    /// The handle of this receipt.
+    pub receipt_handle: String,
+    /// The body.
+    pub body: String,
+    /// What the queue says of it.
+    #[serde(default)]
+    pub attributes: std::collections::BTreeMap<String, String>,
+}
+
+/// Which records failed; the others are deleted.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// The records that come back.
+    pub batch_item_failures: Vec<FailedItem>,
+}
+
+/// A record that comes back.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedItem {
+    /// Its message id.
+    pub item_identifier: String,
+}
+
+/// Serves invocations until the runtime ends the process.
+///
+/// # Errors
+/// When the Lambda runtime API can't be spoken to.
+pub async fn run(
+    queue: QueueName,
+    queues: Arc<dyn Queues>,
+    outbox: Outbox,
+    consumer: Arc<dyn Consumer>,
+) -> Result<(), lambda_runtime::Error> {
+    let handler = |event: LambdaEvent<Batch>| {
+        let (queue, queues, outbox, consumer) =
+            (queue.clone(), Arc::clone(&queues), outbox.clone(), Arc::clone(&consumer));
+        async move { Ok::<_, lambda_runtime::Error>(answer(event.payload, &queue, &*queues, &outbox, &*consumer).await) }
+    };
+    lambda_runtime::run(service_fn(handler)).await
+}
+
+/// Consumes a batch; every send of it is out before this returns.
+pub async fn answer(
+    batch: Batch,
+    queue: &QueueName,
+    queues: &dyn Queues,
+    outbox: &Outbox,
+    consumer: &dyn Consumer,
+) -> Answer {
+    let stop = Stop::never();
+    let fates = join_all(batch.records.into_iter().map(|record| consume(record, queue, queues, consumer, &stop))).await;
+    outbox.flush().await;
+    Answer {
+        batch_item_failures: fates
+            .into_iter()
+            .flatten()
+            .map(|item_identifier| FailedItem { item_identifier })
+            .collect(),
+    }
+}
+
+/// The id of the record if it comes back.
+async fn consume(
+    record: Record,
+    queue: &QueueName,
+    queues: &dyn Queues,
+    consumer: &dyn Consumer,
+    stop: &Stop,
+) -> Option<String> {
+    let receives = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(2);
+    let delivery = Delivery {
+        message_id: record.message_id.clone(),
+        receipt: Receipt(record.receipt_handle),
+        receives,
+        body: record.body,
+        hidden_for: None,
+    };
+    let fate = AssertUnwindSafe(consumer.consume(&delivery, stop)).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(%queue, message_id = record.message_id, "the consumer panicked");
+        Fate::Hide(PANIC_PAUSE)
+    });
+    match fate {
+        Fate::Delete => None,
+        Fate::Leave => Some(record.message_id),
+        Fate::Hide(span) => {
+            if let Err(error) = queues.hide(queue, &delivery.receipt, span.min(HIDE_MAX)).await {
+                tracing::warn!(%queue, error = error.chain(), "a record could not be hidden: it comes back when its visibility ends");
+            }
+            Some(record.message_id)
+        }
+    }
+}

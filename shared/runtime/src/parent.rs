@@ -1,0 +1,233 @@
+//! The parent of a container worker: the same binary, started first.
+//!
+//! ```text
+//!   parent ──(a socket as the child's standard input)── child ── process groups of tools
+//! ```
+//! The child announces every process group. When it dies, the parent ends those groups and whatever else of its
+//! descendants is left (it is their subreaper), and starts the child again. The child stops when the socket closes.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::poll::SHUTDOWN_MAX;
+use crate::ports::POLL_WAIT_MAX;
+use crate::process::Announcer;
+
+/// Set in the child's environment: it works instead of starting another child.
+pub const CHILD_VARIABLE: &str = "QSKETCH_CHILD";
+
+/// The exit code of a service whose settings are wrong: starting it again can't help.
+pub const EXIT_CONFIGURATION: u8 = 2;
+
+/// The first and the longest wait before the child is started again.
+const RESTART_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// A child that lived this long was well: the next wait is the first again.
+const WELL_AFTER: Duration = Duration::from_secs(30);
+
+/// How long a child may take to stop: its open poll, twice the bound of ending, and a second.
+pub const STOP_MAX: Duration = Duration::from_secs(POLL_WAIT_MAX.as_secs() + 2 * SHUTDOWN_MAX.as_secs() + 1);
+
+/// How often descendants are looked for until none is left.
+const SWEEPS_MAX: usize = 100;
+
+/// What the child has of its parent.
+pub struct Inherited {
+    /// Tells the parent of process groups.
+    pub announcer: Announcer,
+    /// Closes when the parent dies.
+    pub pipe: tokio::net::UnixStream,
+}
+
+/// The child's end of the socket to its parent. To be called once, within a tokio runtime.
+///
+/// # Errors
+/// When standard input is no socket: the process was not started by its parent.
+pub fn inherit() -> io::Result<Inherited> {
+    let own: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
+    let pipe = UnixStream::from(own);
+    let announcer = Announcer::new(pipe.try_clone()?);
+    pipe.set_nonblocking(true)?;
+    Ok(Inherited { announcer, pipe: tokio::net::UnixStream::from_std(pipe)? })
+}
+
+impl Inherited {
+    /// Waits until the parent is gone.
+    pub async fn parent_gone(self) {
+        let mut byte = [0_u8; 1];
+        loop {
+            if self.pipe.readable().await.is_err() {
+                return;
+            }
+            match self.pipe.try_read(&mut byte) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Starts this program again as a child, keeps it running, and ends with it when told to stop.
+///
+/// `scratch` is the folder of the child's scratch files; it is removed whenever the child is gone.
+///
+/// # Errors
+/// When the child can't be started at all.
+pub async fn supervise(name: &str, scratch: &Path) -> io::Result<ExitCode> {
+    nix::sys::prctl::set_child_subreaper(true)?;
+    let program = std::env::current_exe()?;
+    let mut pause = RESTART_PAUSES.0;
+    let signal = crate::shutdown::signal();
+    tokio::pin!(signal);
+    loop {
+        let began = tokio::time::Instant::now();
+        let (mut child, announced) = start(&program, scratch)?;
+        let groups = Groups::listen(announced);
+        let (code, is_stopping) = tokio::select! {
+            code = exit_of(&mut child) => (code?, false),
+            _ = &mut signal => (stop(&mut child).await?, true),
+        };
+        let left = groups.end().await + sweep();
+        if let Err(error) = std::fs::remove_dir_all(scratch)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(folder = %scratch.display(), %error, "the scratch folder could not be removed");
+        }
+        if is_stopping || code == Some(0) || code == Some(i32::from(EXIT_CONFIGURATION)) {
+            return Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
+        }
+        if began.elapsed() > WELL_AFTER {
+            pause = RESTART_PAUSES.0;
+        }
+        tracing::error!(
+            service = name,
+            ?code,
+            left,
+            pause_ms = pause.as_millis(),
+            "the worker died: it is started again"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = &mut signal => return Ok(ExitCode::SUCCESS),
+        }
+        pause = (pause * 2).min(RESTART_PAUSES.1);
+    }
+}
+
+fn start(program: &Path, scratch: &Path) -> io::Result<(Child, tokio::net::UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .arg0(program_name())
+        .env(CHILD_VARIABLE, "1")
+        .env("QSKETCH_DIR", scratch)
+        .stdin(OwnedFd::from(theirs))
+        .spawn()?;
+    ours.set_nonblocking(true)?;
+    Ok((child, tokio::net::UnixStream::from_std(ours)?))
+}
+
+fn program_name() -> std::ffi::OsString {
+    std::env::args_os().next().unwrap_or_else(|| "worker".into())
+}
+
+async fn exit_of(child: &mut Child) -> io::Result<Option<i32>> {
+    Ok(child.wait().await?.code())
+}
+
+/// Asks the child to stop, and ends it when it does not.
+async fn stop(child: &mut Child) -> io::Result<Option<i32>> {
+    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        // It may have gone by itself.
+        let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+    }
+    match tokio::time::timeout(STOP_MAX, exit_of(child)).await {
+        Ok(code) => code,
+        Err(_) => {
+            tracing::error!("the worker did not stop in time: it is ended");
+            child.kill().await?;
+            Ok(None)
+        }
+    }
+}
+
+/// The process groups that the child has announced.
+struct Groups {
+    listening: tokio::task::JoinHandle<BTreeSet<i32>>,
+}
+
+impl Groups {
+    fn listen(pipe: tokio::net::UnixStream) -> Self {
+        let listening = tokio::spawn(async move {
+            let mut groups = BTreeSet::new();
+            let mut lines = BufReader::new(pipe).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let Some((sign, number)) = line.split_at_checked(1) else { continue };
+                let Ok(group) = number.parse() else { continue };
+                if sign == "+" {
+                    groups.insert(group);
+                } else {
+                    groups.remove(&group);
+                }
+            }
+            groups
+        });
+        Self { listening }
+    }
+
+    /// Ends the groups that are left once the child is gone, and with it its end of the socket; how many.
+    async fn end(self) -> usize {
+        let groups = self.listening.await.unwrap_or_default();
+        for group in &groups {
+            let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
+        }
+        groups.len()
+    }
+}
+
+/// Ends every descendant that is left: the child is gone, so each of them is, or becomes, a child of ours; how many.
+fn sweep() -> usize {
+    let mut ended = 0;
+    for _ in 0..SWEEPS_MAX {
+        let orphans = children_of(Pid::this());
+        if orphans.is_empty() {
+            break;
+        }
+        for orphan in orphans {
+            let _ = kill(orphan, Signal::SIGKILL);
+            // What it leaves behind becomes ours, and is found by the next look.
+            let _ = waitpid(orphan, None);
+            ended += 1;
+        }
+    }
+    ended
+}
+
+/// The processes whose parent this is.
+///
+/// # Source
+/// proc(5), `/proc/pid/stat`: the parent's id is the second field after the command in brackets.
+fn children_of(parent: Pid) -> Vec<Pid> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    ids.filter(|id| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+        after.split_whitespace().nth(1).and_then(|text| text.parse().ok()) == Some(parent.as_raw())
+    })
+    .map(Pid::from_raw)
+    .collect()
+}

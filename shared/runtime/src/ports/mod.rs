@@ -1,0 +1,300 @@
+//! The outside world, behind few narrow traits: a table, queues, a store, a clock.
+//!
+//! Each has one implementation on AWS (`qsketch-aws`) and one in memory (`qsketch-sim`); one conformance suite runs on
+//! both.
+
+mod error;
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use qsketch_core::pipeline::PipelineHash;
+use qsketch_core::{Commit, Input, Job, JobId, Pipeline, Task, TaskId, Time, Write};
+
+pub use error::{PortError, PortErrorKind, Remedy};
+
+/// Everything a service needs of the outside world.
+#[derive(Clone)]
+pub struct Ports {
+    /// The job table.
+    pub table: Arc<dyn Table>,
+    /// The queues.
+    pub queues: Arc<dyn Queues>,
+    /// The store of files.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// All parts of one job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// The part `input`.
+    pub input: Option<Input>,
+    /// The part `job`.
+    pub job: Option<Job>,
+    /// The parts `task:<task>`.
+    pub tasks: BTreeMap<TaskId, Task>,
+}
+
+/// The job table. Every read is strongly consistent.
+#[async_trait]
+pub trait Table: Send + Sync {
+    /// The part `job`.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn load_job(&self, job: &JobId) -> Result<Option<Job>, PortError>;
+
+    /// The part `task:<task>`.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn load_task(&self, job: &JobId, task: &TaskId) -> Result<Option<Task>, PortError>;
+
+    /// The part `input`.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn load_input(&self, job: &JobId) -> Result<Option<Input>, PortError>;
+
+    /// All parts of a job, in one query.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn load_parts(&self, job: &JobId) -> Result<Parts, PortError>;
+
+    /// A pipeline by its hash.
+    ///
+    /// # Errors
+    /// [`PortError`]; [`PortErrorKind::Damaged`] when its document does not have that hash.
+    async fn load_pipeline(&self, hash: &PipelineHash) -> Result<Option<Pipeline>, PortError>;
+
+    /// Keeps a pipeline under its hash, if it is not there; the same one again is no error.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn keep_pipeline(&self, pipeline: &Pipeline) -> Result<(), PortError>;
+
+    /// Carries out one conditional write; what it means is [`qsketch_core::write::apply`].
+    ///
+    /// A refusal is no error: it brings the part as it is now.
+    ///
+    /// # Errors
+    /// [`PortError`]; whether it was written is then not known.
+    async fn commit(&self, job: &JobId, write: &Write) -> Result<Commit, PortError>;
+}
+
+/// The name of a queue, without what a deployment puts before it: `render-manim`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueName(String);
+
+impl QueueName {
+    /// The queue of this name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// Its dead-letter queue.
+    #[must_use]
+    pub fn dead(&self) -> Self {
+        Self(format!("{}-dead", self.0))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The handle of one receipt of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt(pub String);
+
+/// A message as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The queue's own id of the message.
+    pub message_id: String,
+    /// The handle of this receipt.
+    pub receipt: Receipt,
+    /// How often it has been received, this time included.
+    pub receives: u32,
+    /// The body.
+    pub body: String,
+    /// For how long it is hidden from others, where the receiver asked for it; none where something else received it.
+    pub hidden_for: Option<Duration>,
+}
+
+/// A message to send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The body.
+    pub body: String,
+    /// Attributes, such as the reason of a dead letter.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Outgoing {
+    /// A message without attributes.
+    #[must_use]
+    pub fn new(body: String) -> Self {
+        Self { body, attributes: BTreeMap::new() }
+    }
+}
+
+/// The most messages of one call.
+///
+/// # Source
+/// SQS API reference, `SendMessageBatch`, `DeleteMessageBatch`, `ReceiveMessage`, read 2026-11-22.
+pub const BATCH_MAX: usize = 10;
+
+/// The longest wait of one long poll.
+///
+/// # Source
+/// SQS API reference, `ReceiveMessage`, `WaitTimeSeconds`, read 2026-11-22.
+pub const POLL_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// The longest time that a message can be hidden, counted from its receipt.
+///
+/// # Source
+/// SQS API reference, `ChangeMessageVisibility`, read 2026-11-22.
+pub const HIDE_MAX: Duration = Duration::from_secs(43_200);
+
+/// What became of hiding a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hidden {
+    /// It is hidden for that long from now on.
+    Hidden,
+    /// The receipt is no longer valid. That is no loss: the lease tells who owns a task.
+    Gone,
+}
+
+/// The queues.
+#[async_trait]
+pub trait Queues: Send + Sync {
+    /// Receives up to `most` messages (1 to [`BATCH_MAX`]), waiting up to `wait` for the first one, and hides them from
+    /// others for `hide`. Whole seconds, rounded up.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn receive(
+        &self,
+        queue: &QueueName,
+        most: usize,
+        wait: Duration,
+        hide: Duration,
+    ) -> Result<Vec<Delivery>, PortError>;
+
+    /// Sends up to [`BATCH_MAX`] messages; the answers stand in their order.
+    ///
+    /// # Errors
+    /// [`PortError`] when the whole call failed; whether anything was sent is then not known.
+    async fn send(&self, queue: &QueueName, messages: &[Outgoing]) -> Result<Vec<Result<(), PortError>>, PortError>;
+
+    /// Deletes up to [`BATCH_MAX`] messages. A receipt that is no longer valid is no error.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), PortError>;
+
+    /// Hides a received message from others for `hide` from now on: whole seconds, rounded up, at most [`HIDE_MAX`].
+    /// Zero makes it visible at once.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn hide(&self, queue: &QueueName, receipt: &Receipt, hide: Duration) -> Result<Hidden, PortError>;
+
+    /// About how many messages wait in a queue, and how many are being worked on.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn depth(&self, queue: &QueueName) -> Result<Depth, PortError>;
+}
+
+/// About how full a queue is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Depth {
+    /// Messages that wait.
+    pub visible: u64,
+    /// Messages that somebody has received and not yet deleted.
+    pub in_flight: u64,
+}
+
+/// What the store says of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its content type.
+    pub content_type: Option<String>,
+    /// The SHA-256 of its content in hexadecimal, where the writer gave it.
+    pub sha256: Option<String>,
+}
+
+/// The store of files. A key is written once and never overwritten with something else.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Keeps these bytes under `key`.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<(), PortError>;
+
+    /// The bytes under `key`, at most `most`.
+    ///
+    /// # Errors
+    /// [`PortError`]; [`PortErrorKind::TooLarge`] when there are more.
+    async fn get(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, PortError>;
+
+    /// Keeps a local file under `key`, with its SHA-256.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn upload(&self, key: &str, file: &Path, content_type: &str) -> Result<(), PortError>;
+
+    /// Writes what is under `key` into a local file; its size in bytes, or none when there is nothing.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn download(&self, key: &str, file: &Path) -> Result<Option<u64>, PortError>;
+
+    /// What is under `key`.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn head(&self, key: &str) -> Result<Option<Stored>, PortError>;
+
+    /// The keys that begin with `prefix`, in their order, at most `most`.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, PortError>;
+
+    /// Where `key` is, for people and other programs: `s3://bucket/key`.
+    fn location(&self, key: &str) -> String;
+}
+
+/// The clock.
+pub trait Clock: Send + Sync {
+    /// The time as it is now.
+    fn now(&self) -> Time;
+
+    /// A share of 1,000 for jitter, and other small draws: 0 to 999.
+    fn draw(&self) -> u16;
+
+    /// A new nonce of at least 80 random bits, as an owner's name.
+    fn nonce(&self) -> String;
+}

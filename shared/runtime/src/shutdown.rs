@@ -1,0 +1,66 @@
+//! Being told to stop: one sender, any number of listeners.
+
+use tokio::sync::watch;
+
+/// Tells every [`Stop`] of its pair to stop.
+#[derive(Clone, Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+/// Hears when it is time to stop.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<bool>);
+
+/// A stopper and its listener.
+#[must_use]
+pub fn pair() -> (Stopper, Stop) {
+    let (sender, receiver) = watch::channel(false);
+    (Stopper(sender), Stop(receiver))
+}
+
+impl Stopper {
+    /// Tells everybody to stop; again is no harm.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Stop {
+    /// A listener that is never told to stop.
+    #[must_use]
+    pub fn never() -> Self {
+        let (stopper, stop) = pair();
+        // The channel stays open for as long as the process runs.
+        std::mem::forget(stopper);
+        stop
+    }
+
+    /// Whether it is time to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is time to stop.
+    pub async fn stopping(&self) {
+        let mut receiver = self.0.clone();
+        if receiver.wait_for(|stopping| *stopping).await.is_err() {
+            // Nobody is left who could say so.
+            core::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the signals can't be listened to.
+pub async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
