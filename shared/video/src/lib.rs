@@ -14,9 +14,11 @@ pub mod reason;
 pub mod request;
 pub mod script;
 pub mod speech;
+pub mod template;
 pub mod voice;
 
 pub use reason::Reason;
 pub use request::{RequestError, VideoRequest};
 pub use script::{Scene, Script, ScriptError, ScriptProvider};
+pub use template::TemplateProvider;
 pub use voice::{Language, Quality, Voice};

@@ -11,6 +11,7 @@ mod sentences;
 mod spoken;
 mod symbols;
 
+pub(crate) use sentences::is_ideograph;
 pub use sentences::{sentences, words};
 pub use spoken::spoken;
 
