@@ -41,6 +41,7 @@ def label(text, size=30, color=INK, width=WIDE, font=FONT, weight=NORMAL, slant=
     drawn.scale(size / 96)
     if drawn.width > width:
         drawn.scale_to_fit_width(width)
+    drawn.words = text
     return drawn
 
 
@@ -58,6 +59,7 @@ def formula(latex, size=44, color=INK, width=WIDE):
     drawn.scale(size / 44 * FORMULA_SCALE)
     if drawn.width > width:
         drawn.scale_to_fit_width(width)
+    drawn.words = latex
     return drawn
 
 

@@ -12,7 +12,7 @@ class Points(Lesson):
         height = 5.2 / max(2, len(texts))
         rows = VGroup()
         for n, text in enumerate(texts):
-            body = block(text, 34, 46, 10.2, height - 0.55)
+            body = block(text, 34, 56, 10.3, height - 0.55)
             card = RoundedRectangle(width=12.4, height=height - 0.22, corner_radius=0.16, stroke_width=3, color=colors[n],
                                     fill_color=colors[n], fill_opacity=0.1)
             badge = VGroup(Circle(0.36, color=colors[n], stroke_width=4), label(str(SCENE["first"] + n), 30, colors[n], weight=BOLD))

@@ -5,9 +5,11 @@ from words import *
 class TitleCard(Lesson):
     def story(self):
         seed = SCENE["seed"]
-        outer, inner = 2.15, 2.15 * (3 + seed % 5) / (8 + seed % 3)
-        pen = inner * (0.55 + 0.1 * (seed % 4))
-        turns = (3 + seed % 5) / math.gcd(3 + seed % 5, 8 + seed % 3) * TAU
+        # A wheel rolls inside a ring: it comes back to its start after `p` turns, with `q` petals.
+        p, q = [(3, 8), (4, 9), (5, 8), (3, 10), (5, 12), (4, 11), (3, 7), (5, 11)][seed % 8]
+        outer, inner = 2.15, 2.15 * p / q
+        pen = inner * (0.55 + 0.1 * (seed % 5))
+        turns = p * TAU
         hue = [(SKY, PLUM), (LEAF, SKY), (SUN, ROSE), (PLUM, ROSE)][seed % 4]
 
         def point(t):
@@ -16,7 +18,7 @@ class TitleCard(Lesson):
 
         figure = ParametricFunction(point, t_range=[0, turns, turns / 400], stroke_width=3.5, use_smoothing=False)
         figure.set_color_by_gradient(*hue)
-        figure.scale_to_fit_height(4.4).move_to([4.35, 0, 0])
+        figure.scale(4.4 / max(figure.width, figure.height)).move_to([4.35, 0, 0])
         title = block(SCENE["title"], 54, 24, 7.9, 4.6, weight=BOLD)
         title.move_to([-2.45, 0.1, 0])
         side = RIGHT if is_rtl(SCENE["title"]) else LEFT
