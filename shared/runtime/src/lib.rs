@@ -11,6 +11,7 @@
 
 pub mod attempt;
 pub mod batch;
+pub mod clock;
 pub mod config;
 pub mod consume;
 pub mod drive;

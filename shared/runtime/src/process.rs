@@ -1,8 +1,12 @@
 //! Tools as child processes: each in a process group of its own, announced, bounded, and ended as a whole.
 
+mod log;
+
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,15 +16,25 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{ChildStdin, Command};
+use tokio::sync::Notify;
 
 use crate::ports::{PortError, PortErrorKind};
+
+pub use log::{LOG_HALF_BYTES_MAX, ToolLog};
 
 /// The longest line of a tool's output that is handed on whole, in bytes.
 pub const LINE_BYTES_MAX: u64 = 64 * 1_024;
 
-/// How much of the beginning, and how much of the end, of a log is kept, in bytes.
-pub const LOG_HALF_BYTES_MAX: usize = 128 * 1_024;
+/// How many lines of standard error are told as a tool's last words.
+const LAST_WORDS_MAX: usize = 12;
+
+/// How long a tool's output is listened to once the tool and its group are gone: a descendant that left the group may
+/// still hold the pipes.
+const DRAIN_MAX: Duration = Duration::from_millis(500);
+
+/// Where programs are looked for, and what tools have as `PATH`.
+const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Why a tool could not be run.
 #[derive(Debug, Error)]
@@ -71,6 +85,14 @@ struct Group {
     announcer: Announcer,
 }
 
+impl Group {
+    fn announced(id: i32, announcer: &Announcer) -> Self {
+        let group = Self { id: Pid::from_raw(id), announcer: announcer.clone() };
+        announcer.say('+', group.id);
+        group
+    }
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
         // No such group is the good case: everybody is gone already.
@@ -87,6 +109,24 @@ pub struct Tool {
     environment: Vec<(String, String)>,
     folder: Option<PathBuf>,
     input: Vec<u8>,
+}
+
+/// One line that a tool wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// To standard output.
+    Out(&'a str),
+    /// To standard error.
+    Error(&'a str),
+}
+
+/// Whether a line goes into the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// It does.
+    Yes,
+    /// It does not: it was data, or progress.
+    No,
 }
 
 /// How a tool ended.
@@ -119,13 +159,10 @@ impl core::fmt::Display for Ended {
 }
 
 impl Tool {
-    /// A run of this program, with an empty environment but `PATH`, `HOME` and `LANG`.
+    /// A run of this program, with an empty environment but `PATH` and `LANG`.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        let environment = vec![
-            ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
-            ("LANG".to_owned(), "C.UTF-8".to_owned()),
-        ];
+        let environment = vec![("PATH".to_owned(), SEARCH_PATH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())];
         Self { program: program.into(), arguments: Vec::new(), environment, folder: None, input: Vec::new() }
     }
 
@@ -164,9 +201,9 @@ impl Tool {
         self
     }
 
-    /// Runs it to its end. `on_line` gets each line of its standard output; both outputs go into `log`.
+    /// Runs it to its end. `on_line` gets each line that it writes, and says whether `log` keeps it.
     ///
-    /// Dropping the future ends the whole process group at once.
+    /// The whole process group ends with its first process, and at once when the future is dropped.
     ///
     /// # Errors
     /// [`ToolError`]; a tool that ran and failed is no error here, see [`Ended`].
@@ -174,10 +211,45 @@ impl Tool {
         self,
         announcer: &Announcer,
         log: &ToolLog,
-        mut on_line: impl FnMut(&str) + Send,
+        on_line: impl FnMut(Line<'_>) -> Keep + Send,
     ) -> Result<Ended, ToolError> {
         let start = |source| ToolError::Start { program: self.program.clone(), source };
         let talk = |source| ToolError::Talk { program: self.program.clone(), source };
+        log.line(&format!("$ {} {}", self.program.display(), self.shown_arguments()));
+        let mut child = self.command().spawn().map_err(start)?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).map(|id| Group::announced(id, announcer));
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let ear = Mutex::new(Ear { on_line, last_words: VecDeque::new() });
+        let read_out = each_line(stdout, |line| hear(&ear, log, Line::Out(line)));
+        let read_err = each_line(stderr, |line| hear(&ear, log, Line::Error(line)));
+        let gone = Notify::new();
+        let ending = async {
+            let status = tokio::select! {
+                status = child.wait() => status,
+                () = feed(stdin, &self.input) => child.wait().await,
+            };
+            drop(group);
+            gone.notify_one();
+            status
+        };
+        let listening = async {
+            tokio::select! {
+                heard = async { tokio::try_join!(read_out, read_err) } => heard.map(|_| ()),
+                () = async { gone.notified().await; tokio::time::sleep(DRAIN_MAX).await } => Ok(()),
+            }
+        };
+        let (status, heard) = tokio::join!(ending, listening);
+        heard.map_err(talk)?;
+        let status = status.map_err(talk)?;
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        let last_words = ear.into_inner().unwrap_or_else(PoisonError::into_inner).last_words;
+        let last_words = last_words.into_iter().collect::<Vec<_>>().join("\n");
+        let ended = Ended { code: status.code(), signal, last_words };
+        log.line(&format!("= {ended}"));
+        Ok(ended)
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env_clear().envs(self.environment.iter().map(|(k, v)| (k, v)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -185,38 +257,39 @@ impl Tool {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        log.line(&format!("$ {} {}", self.program.display(), self.shown_arguments()));
-        let mut child = command.spawn().map_err(start)?;
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        let _group = id.map(|id| {
-            let group = Group { id: Pid::from_raw(id), announcer: announcer.clone() };
-            announcer.say('+', group.id);
-            group
-        });
-        let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let feed = async {
-            if let Some(pipe) = stdin.as_mut() {
-                // A tool that ends without reading its input says why by its exit code.
-                let _ = pipe.write_all(&self.input).await;
-            }
-            drop(stdin.take());
-        };
-        let read_out = each_line(stdout, |line| {
-            log.line(line);
-            on_line(line);
-        });
-        let read_err = each_line(stderr, |line| log.error_line(line));
-        let ((), out, err, status) = tokio::join!(feed, read_out, read_err, child.wait());
-        out.and(err).map_err(talk)?;
-        let status = status.map_err(talk)?;
-        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-        let ended = Ended { code: status.code(), signal, last_words: log.last_words() };
-        log.line(&format!("= {ended}"));
-        Ok(ended)
+        command
     }
 
     fn shown_arguments(&self) -> String {
         self.arguments.iter().map(|argument| argument.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What hears a tool's lines.
+struct Ear<F> {
+    on_line: F,
+    last_words: VecDeque<String>,
+}
+
+fn hear<F: FnMut(Line<'_>) -> Keep>(ear: &Mutex<Ear<F>>, log: &ToolLog, line: Line<'_>) {
+    let mut ear = ear.lock().unwrap_or_else(PoisonError::into_inner);
+    let (Line::Out(text) | Line::Error(text)) = line;
+    if (ear.on_line)(line) == Keep::No {
+        return;
+    }
+    log.line(text);
+    if matches!(line, Line::Error(_)) && !text.trim().is_empty() {
+        if ear.last_words.len() == LAST_WORDS_MAX {
+            ear.last_words.pop_front();
+        }
+        ear.last_words.push_back(text.to_owned());
+    }
+}
+
+async fn feed(pipe: Option<ChildStdin>, input: &[u8]) {
+    if let Some(mut pipe) = pipe {
+        // A tool that ends without reading its input says why by its exit code.
+        let _ = pipe.write_all(input).await;
     }
 }
 
@@ -234,74 +307,18 @@ async fn each_line(pipe: Option<impl AsyncRead + Unpin>, mut take: impl FnMut(&s
     }
 }
 
-/// What the tools of one attempt wrote: the beginning and the end of it, bounded.
-#[derive(Debug, Default)]
-pub struct ToolLog(Mutex<Kept>);
-
-#[derive(Debug, Default)]
-struct Kept {
-    head: String,
-    tail: VecDeque<String>,
-    tail_bytes: usize,
-    dropped: usize,
-    errors: VecDeque<String>,
-}
-
-/// How many lines of standard error are told as last words.
-const LAST_WORDS_MAX: usize = 12;
-
-impl ToolLog {
-    /// Adds a line.
-    pub fn line(&self, line: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+/// Finds a program as [`Tool::run`] would: a path as it is, a plain name in `/usr/local/bin`, `/usr/bin` and `/bin`.
+/// None when there is no executable file.
+#[must_use]
+pub fn find(program: &str) -> Option<PathBuf> {
+    let is_program = |path: &PathBuf| {
+        let executable = |found: std::fs::Metadata| found.is_file() && found.permissions().mode() & 0o111 != 0;
+        std::fs::metadata(path).is_ok_and(executable)
+    };
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(is_program);
     }
-
-    fn error_line(&self, line: &str) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push(line);
-        if !line.trim().is_empty() {
-            kept.errors.push_back(line.to_owned());
-            if kept.errors.len() > LAST_WORDS_MAX {
-                kept.errors.pop_front();
-            }
-        }
-    }
-
-    fn last_words(&self) -> String {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.errors.iter().cloned().collect::<Vec<_>>().join("\n")
-    }
-
-    /// The log as text; empty when nothing was written.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut text = kept.head.clone();
-        if kept.dropped > 0 {
-            text.push_str(&format!("… {} bytes left out …\n", kept.dropped));
-        }
-        for line in &kept.tail {
-            text.push_str(line);
-        }
-        text
-    }
-}
-
-impl Kept {
-    fn push(&mut self, line: &str) {
-        let line = format!("{line}\n");
-        if self.tail.is_empty() && self.head.len() + line.len() <= LOG_HALF_BYTES_MAX {
-            self.head.push_str(&line);
-            return;
-        }
-        self.tail_bytes += line.len();
-        self.tail.push_back(line);
-        while self.tail_bytes > LOG_HALF_BYTES_MAX {
-            let Some(first) = self.tail.pop_front() else { break };
-            self.tail_bytes -= first.len();
-            self.dropped += first.len();
-        }
-    }
+    SEARCH_PATH.split(':').map(|folder| Path::new(folder).join(program)).find(is_program)
 }
 
 /// Finds a tool and asks it for its version: for a service's start and for `qsketch doctor`.
@@ -322,16 +339,20 @@ pub async fn version_of(program: &Path, argument: &str) -> Result<String, PortEr
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
 
     #[tokio::test]
     async fn a_tool_s_lines_code_and_last_words_are_kept() -> Result<(), ToolError> {
         let (log, mut lines) = (ToolLog::default(), Vec::new());
         let tool = Tool::new("/bin/sh").args(["-c", "cat; echo two; echo oh no >&2; exit 3"]).input("one\n");
-        let ended = tool.run(&Announcer::default(), &log, |line| lines.push(line.to_owned())).await?;
-        assert_eq!(lines, ["one", "two"]);
+        let announcer = Announcer::default();
+        let run = tool.run(&announcer, &log, |line| {
+            lines.push(format!("{line:?}"));
+            Keep::Yes
+        });
+        let ended = run.await?;
+        lines.sort();
+        assert_eq!(lines, ["Error(\"oh no\")", "Out(\"one\")", "Out(\"two\")"]);
         assert_eq!((ended.code, ended.last_words.as_str()), (Some(3), "oh no"));
         assert!(log.text().contains("exit code 3"));
         Ok(())
@@ -343,7 +364,7 @@ mod tests {
         let pids = folder.path().join("pids");
         let script = format!("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait", pids.display());
         let (announcer, log) = (Announcer::default(), ToolLog::default());
-        let run = Tool::new("/bin/sh").args(["-c", &script]).run(&announcer, &log, |_| {});
+        let run = Tool::new("/bin/sh").args(["-c", &script]).run(&announcer, &log, |_| Keep::Yes);
         let started = async {
             while !pids.exists() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -353,7 +374,45 @@ mod tests {
             _ = run => return Err("it ended by itself".into()),
             () = started => {}
         }
-        let pid: i32 = std::fs::read_to_string(&pids)?.trim().parse()?;
+        gone(std::fs::read_to_string(&pids)?.trim().parse()?).await
+    }
+
+    #[tokio::test]
+    async fn the_group_ends_with_its_first_process_and_no_pipe_holds_the_run() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let mut pid = String::new();
+        let tool = Tool::new("/bin/sh").args(["-c", "sleep 1000 & echo $!"]).input(vec![b'x'; 1 << 20]);
+        let (announcer, log) = (Announcer::default(), ToolLog::default());
+        let run = tool.run(&announcer, &log, |line| {
+            let (Line::Out(text) | Line::Error(text)) = line;
+            pid.push_str(text);
+            Keep::No
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(30), run).await??;
+        assert!(ended.is_success());
+        assert!(!log.text().contains(&pid), "what is not kept is not in the log");
+        gone(pid.parse()?).await
+    }
+
+    #[tokio::test]
+    async fn each_run_has_last_words_of_its_own() -> Result<(), ToolError> {
+        let (announcer, log) = (Announcer::default(), ToolLog::default());
+        for word in ["first", "second"] {
+            let tool = Tool::new("/bin/sh").args(["-c", "echo $0 >&2", word]);
+            assert_eq!(tool.run(&announcer, &log, |_| Keep::Yes).await?.last_words, word);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_program_is_found_by_name_or_path_and_a_folder_is_none() {
+        assert_eq!(find("/bin/sh"), Some(PathBuf::from("/bin/sh")));
+        assert!(find("sh").is_some());
+        assert_eq!(find("/bin"), None);
+        assert_eq!(find("no-such-program-anywhere"), None);
+    }
+
+    async fn gone(pid: i32) -> Result<(), Box<dyn std::error::Error>> {
         let is_alive = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
         for _ in 0..1_000 {
             if !is_alive() {
@@ -362,16 +421,5 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Err(format!("process {pid} of the group is still there").into())
-    }
-
-    #[test]
-    fn a_log_keeps_its_beginning_and_its_end() {
-        let log = ToolLog::default();
-        for number in 0..100_000 {
-            log.line(&format!("line {number}"));
-        }
-        let text = log.text();
-        assert!(text.len() < 2 * LOG_HALF_BYTES_MAX + 100);
-        assert!(text.starts_with("line 0\n") && text.ends_with("line 99999\n") && text.contains("left out"));
     }
 }

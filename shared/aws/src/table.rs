@@ -1,0 +1,404 @@
+//! The job table on DynamoDB: one item per part, one conditional write per decision.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use qsketch_core::limits::LAYOUT;
+use qsketch_core::pipeline::PipelineHash;
+use qsketch_core::write::Footing;
+use qsketch_core::{Closing, Commit, Done, Input, Job, JobId, JobStatus, Part, Pipeline, Task, TaskId, Write};
+use qsketch_runtime::ports::{Parts, PortError, PortErrorKind, Table};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::port_error;
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The most pages that one query of a job's parts may take: a job has about twenty parts of under a kilobyte.
+const PAGES_MAX: usize = 100;
+
+/// A job table.
+pub struct DynamoTable {
+    client: Client,
+    table: String,
+}
+
+impl DynamoTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(sdk: &SdkConfig, table: &str) -> Self {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(crate::ATTEMPT).build();
+        let config = aws_sdk_dynamodb::config::Builder::from(sdk).timeout_config(timeouts).build();
+        Self { client: Client::from_conf(config), table: table.to_owned() }
+    }
+
+    async fn get(&self, key: &str, part: &str) -> Result<Option<Item>, PortError> {
+        let request = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let request = request.key("job_id", text(key)).key("part", text(part));
+        let output = request.send().await.map_err(|error| port_error(self.what("read", key, part), error))?;
+        Ok(output.item)
+    }
+
+    async fn put(
+        &self,
+        job: &JobId,
+        part: &str,
+        item: Item,
+        condition: Condition,
+        written: Part,
+    ) -> Result<Commit, PortError> {
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression(condition.expression)
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match request.send().await {
+            Ok(_) => Ok(Commit::Written(written)),
+            Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
+                use aws_sdk_dynamodb::operation::put_item::PutItemError as E;
+                let item = match service.into_err() {
+                    E::ConditionalCheckFailedException(failed) => failed.item,
+                    _ => None,
+                };
+                Ok(Commit::Overtaken(
+                    item.filter(|item| !item.is_empty()).map(|item| self.part(job, part, item)).transpose()?,
+                ))
+            }
+            Err(error) => Err(port_error(self.what("write", job.as_str(), part), error)),
+        }
+    }
+
+    async fn update(&self, job: &JobId, update: &str, condition: Condition) -> Result<Commit, PortError> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("job_id", text(job.as_str()))
+            .key("part", text(JOB))
+            .update_expression(update)
+            .condition_expression(condition.expression)
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match request.send().await {
+            Ok(output) => {
+                let item = output.attributes.ok_or_else(|| {
+                    PortError::new(self.what("write", job.as_str(), JOB), PortErrorKind::Damaged)
+                        .because("no item came back")
+                })?;
+                Ok(Commit::Written(self.part(job, JOB, item)?))
+            }
+            Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
+                use aws_sdk_dynamodb::operation::update_item::UpdateItemError as E;
+                let item = match service.into_err() {
+                    E::ConditionalCheckFailedException(failed) => failed.item,
+                    _ => None,
+                };
+                Ok(Commit::Overtaken(
+                    item.filter(|item| !item.is_empty()).map(|item| self.part(job, JOB, item)).transpose()?,
+                ))
+            }
+            Err(error) => Err(port_error(self.what("write", job.as_str(), JOB), error)),
+        }
+    }
+
+    fn part(&self, job: &JobId, part: &str, item: Item) -> Result<Part, PortError> {
+        match part {
+            JOB => Ok(Part::Job(Box::new(self.read(job.as_str(), part, item)?))),
+            INPUT => Ok(Part::Input(Box::new(self.read(job.as_str(), part, item)?))),
+            _ => Ok(Part::Task(Box::new(self.read(job.as_str(), part, item)?))),
+        }
+    }
+
+    /// Reads an item; one of a newer release is told apart from a damaged one.
+    fn read<T: DeserializeOwned>(&self, key: &str, part: &str, item: Item) -> Result<T, PortError> {
+        let layout =
+            item.get("layout").and_then(|layout| layout.as_n().ok()).and_then(|layout| layout.parse::<u32>().ok());
+        if layout.is_some_and(|layout| layout > LAYOUT) {
+            return Err(PortError::new(self.what("read", key, part), PortErrorKind::Newer));
+        }
+        serde_dynamo::from_item(item)
+            .map_err(|error| PortError::new(self.what("read", key, part), PortErrorKind::Damaged).because(error))
+    }
+
+    fn item<T: Serialize>(&self, key: &str, part: &str, value: &T) -> Result<Item, PortError> {
+        let mut item: Item = serde_dynamo::to_item(value)
+            .map_err(|error| PortError::new(self.what("write", key, part), PortErrorKind::Invalid).because(error))?;
+        item.insert("job_id".to_owned(), text(key));
+        item.insert("part".to_owned(), text(part));
+        Ok(item)
+    }
+
+    fn attribute<T: Serialize>(&self, job: &JobId, value: &T) -> Result<AttributeValue, PortError> {
+        serde_dynamo::to_attribute_value(value).map_err(|error| {
+            PortError::new(self.what("write", job.as_str(), JOB), PortErrorKind::Invalid).because(error)
+        })
+    }
+
+    fn what(&self, verb: &str, key: &str, part: &str) -> String {
+        format!("{verb} part {part} of {key} in table {}", self.table)
+    }
+
+    async fn record(
+        &self,
+        job: &JobId,
+        task: &TaskId,
+        closing: u32,
+        done: &Done,
+        result: Option<&String>,
+        close: Option<&Closing>,
+    ) -> Result<Commit, PortError> {
+        let mut update = "SET #done.#task = :done".to_owned();
+        let mut condition =
+            Condition::new("#status = :running AND #closing = :closing AND attribute_not_exists(#done.#task)")
+                .name("#done", "done")
+                .name("#task", &task.to_string())
+                .name("#status", "status")
+                .name("#closing", "closing")
+                .value(":running", text(JobStatus::Running.as_str()))
+                .value(":closing", number(closing))
+                .value(":done", self.attribute(job, done)?);
+        if let Some(result) = result {
+            update.push_str(", #result = :result");
+            condition = condition.name("#result", "result").value(":result", text(result));
+        }
+        if let Some(entry) = close {
+            update.push_str(CLOSE);
+            condition = self.closing(job, condition, entry)?;
+        }
+        self.update(job, &update, condition).await
+    }
+
+    async fn close(&self, job: &JobId, closing: u32, entry: &Closing) -> Result<Commit, PortError> {
+        let open = "#status = :running AND #closing = :closing";
+        let mut condition = match &entry.task {
+            Some(task) => {
+                Condition::new("#status = :running AND #closing = :closing AND attribute_not_exists(#done.#task)")
+                    .name("#done", "done")
+                    .name("#task", &task.to_string())
+            }
+            None => Condition::new(open),
+        };
+        condition = condition
+            .name("#status", "status")
+            .name("#closing", "closing")
+            .value(":running", text(JobStatus::Running.as_str()))
+            .value(":closing", number(closing));
+        let condition = self.closing(job, condition, entry)?;
+        // What the record's update appends to another assignment stands alone here.
+        self.update(job, &format!("SET {}", CLOSE.trim_start_matches(", ")), condition).await
+    }
+
+    fn closing(&self, job: &JobId, condition: Condition, entry: &Closing) -> Result<Condition, PortError> {
+        Ok(condition
+            .name("#closings", "closings")
+            .value(":status", text(entry.verdict.status().as_str()))
+            .value(":entry", AttributeValue::L(vec![self.attribute(job, entry)?])))
+    }
+
+    async fn record_final(&self, job: &JobId, task: &TaskId, closing: u32, done: &Done) -> Result<Commit, PortError> {
+        let condition =
+            Condition::new("#status <> :running AND #closing = :closing AND attribute_not_exists(#done.#task)")
+                .name("#done", "done")
+                .name("#task", &task.to_string())
+                .name("#status", "status")
+                .name("#closing", "closing")
+                .value(":running", text(JobStatus::Running.as_str()))
+                .value(":closing", number(closing))
+                .value(":done", self.attribute(job, done)?);
+        self.update(job, "SET #done.#task = :done REMOVE check_shard, check_at", condition).await
+    }
+}
+
+#[async_trait]
+impl Table for DynamoTable {
+    async fn load_job(&self, job: &JobId) -> Result<Option<Job>, PortError> {
+        self.get(job.as_str(), JOB).await?.map(|item| self.read(job.as_str(), JOB, item)).transpose()
+    }
+
+    async fn load_task(&self, job: &JobId, task: &TaskId) -> Result<Option<Task>, PortError> {
+        let part = task_part(task);
+        self.get(job.as_str(), &part).await?.map(|item| self.read(job.as_str(), &part, item)).transpose()
+    }
+
+    async fn load_input(&self, job: &JobId) -> Result<Option<Input>, PortError> {
+        self.get(job.as_str(), INPUT).await?.map(|item| self.read(job.as_str(), INPUT, item)).transpose()
+    }
+
+    async fn load_parts(&self, job: &JobId) -> Result<Parts, PortError> {
+        let what = || format!("read all parts of {job} in table {}", self.table);
+        let mut parts = Parts::default();
+        let mut start = None;
+        for _ in 0..PAGES_MAX {
+            let request = self.client.query().table_name(&self.table).consistent_read(true);
+            let request = request
+                .key_condition_expression("job_id = :job")
+                .expression_attribute_values(":job", text(job.as_str()));
+            let output =
+                request.set_exclusive_start_key(start).send().await.map_err(|error| port_error(what(), error))?;
+            for item in output.items.unwrap_or_default() {
+                let part = item.get("part").and_then(|part| part.as_s().ok()).cloned().unwrap_or_default();
+                match part.as_str() {
+                    JOB => parts.job = Some(self.read(job.as_str(), &part, item)?),
+                    INPUT => parts.input = Some(self.read(job.as_str(), &part, item)?),
+                    _ => {
+                        let Some(Ok(task)) = part.strip_prefix(TASK).map(str::parse) else { continue };
+                        parts.tasks.insert(task, self.read(job.as_str(), &part, item)?);
+                    }
+                }
+            }
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(parts);
+            }
+        }
+        Err(PortError::new(what(), PortErrorKind::TooLarge))
+    }
+
+    async fn load_pipeline(&self, hash: &PipelineHash) -> Result<Option<Pipeline>, PortError> {
+        let key = pipeline_key(hash);
+        let damaged = || PortError::new(self.what("read", &key, PIPELINE), PortErrorKind::Damaged);
+        let Some(item) = self.get(&key, PIPELINE).await? else { return Ok(None) };
+        let document = item.get("document").and_then(|document| document.as_s().ok()).ok_or_else(damaged)?;
+        let pipeline = Pipeline::from_document(document).map_err(|error| damaged().because(error))?;
+        if pipeline.hash() == hash {
+            Ok(Some(pipeline))
+        } else {
+            Err(damaged().because("its document has another hash"))
+        }
+    }
+
+    async fn keep_pipeline(&self, pipeline: &Pipeline) -> Result<(), PortError> {
+        let key = pipeline_key(pipeline.hash());
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item("job_id", text(&key))
+            .item("part", text(PIPELINE))
+            .item("layout", number(LAYOUT))
+            .item("name", text(pipeline.name().as_str()))
+            .item("document", text(pipeline.document()))
+            .condition_expression("attribute_not_exists(job_id)");
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => Ok(()),
+            Err(error) => Err(port_error(self.what("write", &key, PIPELINE), error)),
+        }
+    }
+
+    async fn commit(&self, job: &JobId, write: &Write) -> Result<Commit, PortError> {
+        match write {
+            Write::CreateInput(input) => {
+                let item = self.item(job.as_str(), INPUT, input)?;
+                self.put(job, INPUT, item, Condition::new(ABSENT), Part::Input(input.clone())).await
+            }
+            Write::CreateJob(new) => {
+                let item = self.item(job.as_str(), JOB, new)?;
+                self.put(job, JOB, item, Condition::new(ABSENT), Part::Job(new.clone())).await
+            }
+            Write::Task { task, footing, set } => {
+                let part = task_part(task);
+                let item = self.item(job.as_str(), &part, set)?;
+                self.put(job, &part, item, stands_on(footing), Part::Task(set.clone())).await
+            }
+            Write::Record { task, closing, done, result, close } => {
+                self.record(job, task, *closing, done, result.as_ref(), close.as_ref()).await
+            }
+            Write::RecordFinal { task, closing, done } => self.record_final(job, task, *closing, done).await,
+            Write::Close { closing, entry } => self.close(job, *closing, entry).await,
+        }
+    }
+}
+
+/// The names of the parts.
+const JOB: &str = "job";
+const INPUT: &str = "input";
+const TASK: &str = "task:";
+const PIPELINE: &str = "pipeline";
+const ABSENT: &str = "attribute_not_exists(job_id)";
+const CLOSE: &str = ", #status = :status, #closings = list_append(#closings, :entry)";
+
+fn task_part(task: &TaskId) -> String {
+    format!("{TASK}{task}")
+}
+
+fn pipeline_key(hash: &PipelineHash) -> String {
+    format!("pipeline:{hash}")
+}
+
+fn stands_on(footing: &Footing) -> Condition {
+    match footing {
+        Footing::Absent => Condition::new(ABSENT),
+        Footing::Seen { attempt, lease_until: Some(until) } => {
+            Condition::new("#attempt = :attempt AND #lease.#until = :until")
+                .name("#attempt", "attempt")
+                .name("#lease", "lease")
+                .name("#until", "until")
+                .value(":attempt", number(attempt))
+                .value(":until", number(until.0))
+        }
+        Footing::Seen { attempt, lease_until: None } => {
+            Condition::new("#attempt = :attempt AND attribute_not_exists(#lease)")
+                .name("#attempt", "attempt")
+                .name("#lease", "lease")
+                .value(":attempt", number(attempt))
+        }
+        Footing::Mine { attempt, owner } => Condition::new("#attempt = :attempt AND #lease.#owner = :owner")
+            .name("#attempt", "attempt")
+            .name("#lease", "lease")
+            .name("#owner", "owner")
+            .value(":attempt", number(attempt))
+            .value(":owner", text(owner.as_str())),
+    }
+}
+
+/// A condition with its names and values. Every name is a placeholder: many are reserved words.
+struct Condition {
+    expression: &'static str,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Condition {
+    fn new(expression: &'static str) -> Self {
+        Self { expression, names: HashMap::new(), values: HashMap::new() }
+    }
+
+    fn name(mut self, placeholder: &str, name: &str) -> Self {
+        self.names.insert(placeholder.to_owned(), name.to_owned());
+        self
+    }
+
+    fn value(mut self, placeholder: &str, value: AttributeValue) -> Self {
+        self.values.insert(placeholder.to_owned(), value);
+        self
+    }
+
+    fn names(&self) -> Option<HashMap<String, String>> {
+        Some(self.names.clone()).filter(|names| !names.is_empty())
+    }
+
+    fn values(&self) -> Option<HashMap<String, AttributeValue>> {
+        Some(self.values.clone()).filter(|values| !values.is_empty())
+    }
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn number(value: impl core::fmt::Display) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
