@@ -1,1 +1,204 @@
-//! qsketch sim.
+//! The ports in memory, with seeded disorder, for tests.
+//!
+//! ```text
+//!   Sim ──┬─ process("w1") ─► Ports   logged, delayed, disturbed; crash() silences them for ever
+//!         ├─ process("w2") ─► Ports
+//!         └─ observer() ────► Ports   neither logged nor disturbed: for setting up and looking
+//! ```
+//! The clock follows tokio's. In a test with `#[tokio::test(start_paused = true)]` no wait takes any time, and the same
+//! seed gives the same faults.
+//!
+//! A crash is the crash of a process: from then on none of its calls takes effect or returns, whichever of its tasks
+//! made it. What it had received stays hidden until its visibility ends, and its leases lapse.
+
+mod clock;
+mod disorder;
+mod queues;
+mod random;
+mod store;
+mod table;
+mod world;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use qsketch_core::{JobId, Time};
+use qsketch_runtime::ports::Parts;
+use qsketch_runtime::{Ports, QueueName};
+
+pub use clock::{EPOCH, SimClock};
+pub use disorder::{Disorder, Fault, Order};
+pub use queues::{BODY_BYTES_MAX, SimQueues, Waiting};
+pub use store::SimStore;
+pub use table::{Committed, SimTable, Units};
+pub use world::{Call, Port};
+
+use world::{Actor, World};
+
+/// A simulated world: one table, any queues, one store, one clock.
+#[derive(Clone)]
+pub struct Sim {
+    world: Arc<World>,
+}
+
+impl Sim {
+    /// A new, empty and orderly world.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { world: World::new(seed) }
+    }
+
+    /// A process of this name.
+    #[must_use]
+    pub fn process(&self, name: &str) -> Process {
+        Process { world: Arc::clone(&self.world), actor: Actor::new(name, true) }
+    }
+
+    /// The ports of a process that never crashes by hand.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        self.process("process").ports()
+    }
+
+    /// Ports that are neither logged nor delayed nor disturbed.
+    #[must_use]
+    pub fn observer(&self) -> Ports {
+        ports(&self.world, &Actor::new("observer", false))
+    }
+
+    /// How disorderly the world is from now on.
+    pub fn set_disorder(&self, disorder: Disorder) {
+        self.world.state().disorder = disorder;
+    }
+
+    /// How long every call takes from now on, all else in order.
+    pub fn set_latency(&self, latency: Duration) {
+        self.set_disorder(Disorder { latency, ..Disorder::default() });
+    }
+
+    /// Plans what goes wrong with the call of this number.
+    pub fn fail_call(&self, number: u64, fault: Fault) {
+        self.world.state().planned.insert(number, fault);
+    }
+
+    /// The time as it is now.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.world.now()
+    }
+
+    /// All calls so far, in the order in which they began.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.world.state().calls.clone()
+    }
+
+    /// All writes that took effect, in their order.
+    #[must_use]
+    pub fn commits(&self) -> Vec<Committed> {
+        self.world.state().items.committed.clone()
+    }
+
+    /// What the table's calls would have cost so far, the observer's included.
+    #[must_use]
+    pub fn units(&self) -> Units {
+        self.world.state().items.units
+    }
+
+    /// All parts of a job.
+    #[must_use]
+    pub fn parts(&self, job: &JobId) -> Parts {
+        self.world.state().items.all(job)
+    }
+
+    /// Takes all parts of a job out of the table, as its time to live does.
+    pub fn remove_job(&self, job: &JobId) {
+        self.world.state().items.remove_job(job);
+    }
+
+    /// The messages of a queue, hidden ones included.
+    #[must_use]
+    pub fn messages(&self, queue: &QueueName) -> Vec<Waiting> {
+        self.world.state().queues.messages(queue)
+    }
+
+    /// The queues that anybody spoke of.
+    #[must_use]
+    pub fn queue_names(&self) -> Vec<QueueName> {
+        self.world.state().queues.names()
+    }
+
+    /// Takes a queue away: who speaks of it is told that it is missing.
+    pub fn remove_queue(&self, queue: &QueueName) {
+        self.world.state().queues.remove(queue);
+    }
+
+    /// Empties a queue; what was received of it is gone too.
+    pub fn purge(&self, queue: &QueueName) {
+        self.world.state().queues.purge(queue);
+    }
+
+    /// How many polls were dropped while they were open: each may swallow messages.
+    #[must_use]
+    pub fn abandoned_polls(&self) -> u64 {
+        self.world.state().abandoned_polls
+    }
+
+    /// The keys of the store, in their order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.world.state().files.kept.keys().cloned().collect()
+    }
+
+    /// The bytes under a key.
+    #[must_use]
+    pub fn bytes(&self, key: &str) -> Option<Vec<u8>> {
+        self.world.state().files.kept.get(key).map(|file| file.bytes.clone())
+    }
+
+    /// The keys that were written again with something else; there should be none.
+    #[must_use]
+    pub fn overwritten(&self) -> Vec<String> {
+        self.world.state().files.overwritten.clone()
+    }
+}
+
+/// A process of the simulated world.
+#[derive(Clone)]
+pub struct Process {
+    world: Arc<World>,
+    actor: Arc<Actor>,
+}
+
+impl Process {
+    /// Its ports.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        ports(&self.world, &self.actor)
+    }
+
+    /// Kills it now: none of its calls takes effect or returns from here on. Drop its futures as well.
+    pub fn crash(&self) {
+        self.actor.crash();
+    }
+
+    /// Whether it has crashed.
+    #[must_use]
+    pub fn is_crashed(&self) -> bool {
+        self.actor.is_crashed()
+    }
+
+    /// Waits until it has crashed.
+    pub async fn crashed(&self) {
+        self.actor.crashed().await;
+    }
+}
+
+fn ports(world: &Arc<World>, actor: &Arc<Actor>) -> Ports {
+    Ports {
+        table: Arc::new(SimTable::new(Arc::clone(world), Arc::clone(actor))),
+        queues: Arc::new(SimQueues::new(Arc::clone(world), Arc::clone(actor))),
+        store: Arc::new(SimStore::new(Arc::clone(world), Arc::clone(actor))),
+        clock: Arc::clone(&world.clock) as Arc<dyn qsketch_runtime::Clock>,
+    }
+}

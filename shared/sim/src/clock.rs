@@ -1,0 +1,45 @@
+//! A clock that follows tokio's: where a test pauses that, waiting takes no time, and the clock moves all the same.
+
+use std::sync::{Mutex, PoisonError};
+
+use qsketch_core::Time;
+use qsketch_runtime::Clock;
+use tokio::time::Instant;
+
+use crate::random::Random;
+
+/// When simulated time begins: 2026-11-22T00:00:00Z.
+pub const EPOCH: Time = Time(1_795_305_600_000);
+
+/// The simulated clock, with seeded draws and nonces.
+#[derive(Debug)]
+pub struct SimClock {
+    began: Instant,
+    random: Mutex<Random>,
+}
+
+impl SimClock {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { began: Instant::now(), random: Mutex::new(Random::new(seed ^ CLOCK_STREAM)) }
+    }
+}
+
+/// Keeps the clock's draws apart from those of the disorder: more calls must not change a nonce.
+const CLOCK_STREAM: u64 = 0x0000_c10c_0000_c10c;
+
+impl Clock for SimClock {
+    fn now(&self) -> Time {
+        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Time(EPOCH.0.saturating_add(elapsed))
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "it is under 1,000")]
+    fn draw(&self) -> u16 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).under(1_000) as u16
+    }
+
+    fn nonce(&self) -> String {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("{:016x}{:016x}", random.next(), random.next())
+    }
+}

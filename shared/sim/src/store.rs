@@ -1,0 +1,119 @@
+//! The store of files in memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use qsketch_runtime::ports::Stored;
+use qsketch_runtime::{PortError, PortErrorKind, Store};
+use sha2::{Digest, Sha256};
+
+use crate::world::{Actor, Port, Request, World};
+
+/// The store of files in memory, as one process sees it.
+#[derive(Clone)]
+pub struct SimStore {
+    world: Arc<World>,
+    actor: Arc<Actor>,
+}
+
+#[derive(Default)]
+pub(crate) struct Files {
+    pub(crate) kept: BTreeMap<String, File>,
+    /// The keys that were written again with something else.
+    pub(crate) overwritten: Vec<String>,
+}
+
+#[derive(Clone)]
+pub(crate) struct File {
+    pub(crate) bytes: Vec<u8>,
+    content_type: String,
+    sha256: Option<String>,
+}
+
+impl SimStore {
+    pub(crate) const fn new(world: Arc<World>, actor: Arc<Actor>) -> Self {
+        Self { world, actor }
+    }
+
+    async fn call<T: Send>(
+        &self,
+        kind: &'static str,
+        key: &str,
+        effect: impl FnOnce(&mut Files) -> Result<T, PortError> + Send,
+    ) -> Result<T, PortError> {
+        let request = Request { port: Port::Store, kind, target: key.to_owned(), size: 1 };
+        self.world.call(&self.actor, request, |state, _| effect(&mut state.files)).await
+    }
+}
+
+#[async_trait]
+impl Store for SimStore {
+    async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<(), PortError> {
+        let file = File { bytes, content_type: content_type.to_owned(), sha256: None };
+        self.call("put", key, |files| files.keep(key, file)).await
+    }
+
+    async fn get(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, PortError> {
+        let look = |files: &mut Files| match files.kept.get(key) {
+            Some(file) if file.bytes.len() as u64 > most => Err(PortError::new(
+                format!("get {key}: it has {} bytes, at most {most} are read", file.bytes.len()),
+                PortErrorKind::TooLarge,
+            )),
+            found => Ok(found.map(|file| file.bytes.clone())),
+        };
+        self.call("get", key, look).await
+    }
+
+    async fn upload(&self, key: &str, file: &Path, content_type: &str) -> Result<(), PortError> {
+        let unread =
+            |error| PortError::new(format!("upload {}", file.display()), PortErrorKind::Invalid).because(error);
+        let bytes = std::fs::read(file).map_err(unread)?;
+        let sha256 = Some(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect());
+        let file = File { bytes, content_type: content_type.to_owned(), sha256 };
+        self.call("upload", key, |files| files.keep(key, file)).await
+    }
+
+    async fn download(&self, key: &str, file: &Path) -> Result<Option<u64>, PortError> {
+        let look = |files: &mut Files| Ok(files.kept.get(key).map(|file| file.bytes.clone()));
+        let Some(bytes) = self.call("download", key, look).await? else { return Ok(None) };
+        let unwritten =
+            |error| PortError::new(format!("download to {}", file.display()), PortErrorKind::Invalid).because(error);
+        std::fs::write(file, &bytes).map_err(unwritten)?;
+        Ok(Some(bytes.len() as u64))
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<Stored>, PortError> {
+        let look = |files: &mut Files| {
+            Ok(files.kept.get(key).map(|file| Stored {
+                bytes: file.bytes.len() as u64,
+                content_type: Some(file.content_type.clone()),
+                sha256: file.sha256.clone(),
+            }))
+        };
+        self.call("head", key, look).await
+    }
+
+    async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, PortError> {
+        let look = |files: &mut Files| {
+            let found = files.kept.keys().filter(|key| key.starts_with(prefix)).take(most).cloned();
+            Ok(found.collect())
+        };
+        self.call("list", prefix, look).await
+    }
+
+    fn location(&self, key: &str) -> String {
+        format!("s3://sim/{key}")
+    }
+}
+
+impl Files {
+    fn keep(&mut self, key: &str, file: File) -> Result<(), PortError> {
+        if self.kept.get(key).is_some_and(|before| before.bytes != file.bytes) {
+            self.overwritten.push(key.to_owned());
+        }
+        self.kept.insert(key.to_owned(), file);
+        Ok(())
+    }
+}

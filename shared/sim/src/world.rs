@@ -1,0 +1,250 @@
+//! What every call goes through: the log, the latency, the faults, the crash of the caller.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use qsketch_core::Time;
+use qsketch_runtime::{Clock, PortError, PortErrorKind};
+use tokio::sync::Notify;
+
+use crate::clock::SimClock;
+use crate::disorder::{Disorder, Fault};
+use crate::queues::QueueSet;
+use crate::random::Random;
+use crate::store::Files;
+use crate::table::Items;
+
+/// Which port a call was made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Port {
+    /// The job table.
+    Table,
+    /// The queues.
+    Queues,
+    /// The store.
+    Store,
+}
+
+/// One call of a process, in the order in which they began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its number, from 0: what [`crate::Sim::fail_call`] takes.
+    pub number: u64,
+    /// Who made it.
+    pub process: String,
+    /// The port.
+    pub port: Port,
+    /// The function of the port; for a write of the table its kind, such as `claim`.
+    pub kind: &'static str,
+    /// The part, queue or key.
+    pub target: String,
+    /// How many messages it carried, for the queues; else 1.
+    pub size: usize,
+    /// When it began.
+    pub at: Time,
+    /// When its caller had the answer; none while it has not.
+    pub ended_at: Option<Time>,
+    /// What went wrong with it.
+    pub fault: Option<Fault>,
+}
+
+/// What a call is, before it is made.
+pub(crate) struct Request {
+    pub(crate) port: Port,
+    pub(crate) kind: &'static str,
+    pub(crate) target: String,
+    pub(crate) size: usize,
+}
+
+/// Who makes calls.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    pub(crate) name: String,
+    /// Whether its calls are logged, delayed and disturbed.
+    pub(crate) is_real: bool,
+    crashed: AtomicBool,
+    crash: Notify,
+}
+
+impl Actor {
+    pub(crate) fn new(name: &str, is_real: bool) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), is_real, crashed: AtomicBool::new(false), crash: Notify::new() })
+    }
+
+    pub(crate) fn crash(&self) {
+        self.crashed.store(true, Ordering::SeqCst);
+        self.crash.notify_waiters();
+    }
+
+    pub(crate) fn is_crashed(&self) -> bool {
+        self.crashed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn crashed(&self) {
+        loop {
+            let notified = self.crash.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.is_crashed() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Never returns once the actor has crashed: a dead process makes no call and hears no answer.
+    pub(crate) async fn live(&self) {
+        if self.is_crashed() {
+            core::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The simulated world.
+pub(crate) struct World {
+    pub(crate) clock: Arc<SimClock>,
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    pub(crate) random: Random,
+    pub(crate) disorder: Disorder,
+    pub(crate) planned: BTreeMap<u64, Fault>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) items: Items,
+    pub(crate) queues: QueueSet,
+    pub(crate) files: Files,
+    pub(crate) abandoned_polls: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Arc<Self> {
+        let state = State {
+            random: Random::new(seed),
+            disorder: Disorder::default(),
+            planned: BTreeMap::new(),
+            calls: Vec::new(),
+            items: Items::default(),
+            queues: QueueSet::default(),
+            files: Files::default(),
+            abandoned_polls: 0,
+        };
+        Arc::new(Self { clock: Arc::new(SimClock::new(seed)), state: Mutex::new(state) })
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Makes a call whose effect takes no time.
+    pub(crate) async fn call<T>(
+        &self,
+        actor: &Actor,
+        request: Request,
+        effect: impl FnOnce(&mut State, Time) -> Result<T, PortError> + Send,
+    ) -> Result<T, PortError>
+    where
+        T: Send,
+    {
+        let pass = self.begin(actor, request).await?;
+        let effected = effect(&mut self.state(), self.now());
+        self.end(actor, pass, effected).await
+    }
+
+    /// The way of a call up to its effect.
+    pub(crate) async fn begin(&self, actor: &Actor, request: Request) -> Result<Pass, PortError> {
+        actor.live().await;
+        let what = format!("{} {}", request.kind, request.target);
+        if !actor.is_real {
+            return Ok(Pass { number: None, what, fault: None, way: Duration::ZERO });
+        }
+        let pass = self.enter(actor, request, what);
+        rest(pass.way).await;
+        actor.live().await;
+        let failed = match pass.fault {
+            Some(Fault::Unavailable) => PortErrorKind::Unavailable,
+            Some(Fault::Throttled) => PortErrorKind::Throttled,
+            Some(Fault::CrashBefore) => {
+                actor.crash();
+                return core::future::pending().await;
+            }
+            Some(Fault::LostReply | Fault::CrashAfter) | None => return Ok(pass),
+        };
+        let error = PortError::new(&pass.what, failed).because("simulated");
+        self.end(actor, Pass { fault: None, ..pass }, Err(error)).await
+    }
+
+    fn enter(&self, actor: &Actor, request: Request, what: String) -> Pass {
+        let at = self.now();
+        let mut state = self.state();
+        let number = state.calls.len() as u64;
+        let fault = match state.planned.remove(&number) {
+            Some(planned) => Some(planned),
+            None => state.draw_fault(),
+        };
+        let spread = u64::try_from(state.disorder.latency_spread.as_micros()).unwrap_or(u64::MAX);
+        let way = (state.disorder.latency + Duration::from_micros(state.random.under(spread))) / 2;
+        let Request { port, kind, target, size } = request;
+        let process = actor.name.clone();
+        state.calls.push(Call { number, process, port, kind, target, size, at, ended_at: None, fault });
+        Pass { number: Some(number), what, fault, way }
+    }
+
+    /// The way of a call from its effect back to the caller.
+    pub(crate) async fn end<T>(
+        &self,
+        actor: &Actor,
+        pass: Pass,
+        effected: Result<T, PortError>,
+    ) -> Result<T, PortError> {
+        if pass.fault == Some(Fault::CrashAfter) {
+            actor.crash();
+        }
+        actor.live().await;
+        rest(pass.way).await;
+        actor.live().await;
+        if let Some(number) = pass.number {
+            let now = self.now();
+            let mut state = self.state();
+            if let Some(call) = usize::try_from(number).ok().and_then(|index| state.calls.get_mut(index)) {
+                call.ended_at = Some(now);
+            }
+        }
+        if pass.fault == Some(Fault::LostReply) {
+            return Err(PortError::new(pass.what, PortErrorKind::Unavailable).because("simulated lost reply"));
+        }
+        effected
+    }
+}
+
+/// A call on its way.
+pub(crate) struct Pass {
+    number: Option<u64>,
+    what: String,
+    fault: Option<Fault>,
+    way: Duration,
+}
+
+impl State {
+    fn draw_fault(&mut self) -> Option<Fault> {
+        let disorder = self.disorder;
+        let mut drawn = |permille: u16, fault: Fault| self.random.happens(permille).then_some(fault);
+        drawn(disorder.lost_reply_permille, Fault::LostReply)
+            .or_else(|| drawn(disorder.unavailable_permille, Fault::Unavailable))
+            .or_else(|| drawn(disorder.throttled_permille, Fault::Throttled))
+            .or_else(|| drawn(disorder.crash_permille / 2, Fault::CrashBefore))
+            .or_else(|| drawn(disorder.crash_permille / 2, Fault::CrashAfter))
+    }
+}
+
+async fn rest(span: Duration) {
+    if !span.is_zero() {
+        tokio::time::sleep(span).await;
+    }
+}
