@@ -1,2 +1,20 @@
-//! The generate-script consumer.
-fn main() {}
+//! The step that writes the script.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use qsketch_aws::host::{self, Role, Service};
+use qsketch_generate_script::{GenerateScript, PROVIDER_VARIABLE, provider};
+
+fn main() -> ExitCode {
+    let service = Service {
+        name: "generate-script",
+        about: "writes the script of a video",
+        concurrency: 16,
+        settings: &[(PROVIDER_VARIABLE, "who writes scripts; template, which needs no model")],
+    };
+    host::run(service, async |context| {
+        let provider = provider(context.environment.get(PROVIDER_VARIABLE).map(String::as_str))?;
+        Ok(Role::Step(Arc::new(GenerateScript::new(provider))))
+    })
+}
