@@ -1,0 +1,21 @@
+//! What the media steps share: the tools, what ffprobe says of a file, and the documents that one step hands to the next.
+//!
+//! ```text
+//! render-manim --scene.mp4, scene.json--> merge-upload <--speech.wav, speech.json-- generate-tts
+//!       |                                     |
+//!       +--- Ffmpeg::probe, Ffmpeg::decode ---+
+//! ```
+//!
+//! A file that untrusted code wrote is read by one demuxer only ([`CONTAINER`]), from local files only: a playlist under
+//! the name of a video could otherwise make ffmpeg read any file of this machine, or call an address.
+
+mod check;
+mod ffmpeg;
+mod probe;
+mod program;
+pub mod sheets;
+
+pub use check::{NotRegular, regular};
+pub use ffmpeg::{Bench, CONTAINER, Ffmpeg, MediaError, Untrusted};
+pub use probe::{Picture, Probed, Sound};
+pub use program::{MissingTool, program, version};
