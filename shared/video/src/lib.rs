@@ -10,6 +10,7 @@
 //!
 //! Everything here is plain values and pure functions: no AWS, no clock, no environment, no process.
 //! A document from outside is parsed once; after that it can't be wrong. Bounds are named constants.
+pub mod captions;
 pub mod media;
 pub mod pipeline;
 pub mod reason;

@@ -374,3 +374,6 @@ fn kind(value: &Value) -> &'static str {
 fn list(reasons: &[Reason]) -> String {
     reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -267,3 +267,6 @@ fn between(refuse: &mut impl FnMut(&str, String), field: &str, text: &str, chars
         refuse(field, format!("has {chars} characters; give 1 to {chars_max}, not all white space"));
     }
 }
+
+#[cfg(test)]
+mod tests;

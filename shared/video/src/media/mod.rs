@@ -33,11 +33,14 @@ pub const LENGTH_TOLERANCE_SECS: f64 = 0.1;
 /// The share of samples at full scale from which sound is distorted. Intact speech has next to none.
 pub const CLIPPED_SHARE_MAX: f64 = 0.01;
 
-/// The loudness below which sound is as good as silent, in dB of full scale. espeak-ng speaks at about -19.
+/// The loudness below which sound is as good as silent, in dB of full scale. espeak-ng speaks at about -22.
 pub const RMS_DB_MIN: f64 = -45.0;
 
-/// The share of silent windows from which words are missing. Speech with a pause after each sentence has about a fifth.
+/// The share of silent windows from which words are missing. espeak-ng's has 4 to 17 %, and more with pauses between short sentences.
 pub const SILENT_SHARE_MAX: f64 = 0.5;
+
+/// The shortest sound whose silent share is judged, in seconds: "Hello." alone is 36 % silence, and a pause after it half.
+pub const SILENT_CHECK_SECS_MIN: f64 = 2.0;
 
 /// The share of loud, noisy windows from which bytes are garbage. Speech has noisy windows ("s"), but they are not loud.
 pub const NOISY_SHARE_MAX: f64 = 0.05;

@@ -1,7 +1,7 @@
 //! What is measured while the samples pass by; nothing of them is kept.
 use super::{
-    AudioFault, CLIPPED_SHARE_MAX, Expected, LENGTH_TOLERANCE_SECS, NOISY_SHARE_MAX, RMS_DB_MIN, SILENT_SHARE_MAX,
-    WINDOW_SECS,
+    AudioFault, CLIPPED_SHARE_MAX, Expected, LENGTH_TOLERANCE_SECS, NOISY_SHARE_MAX, RMS_DB_MIN, SILENT_CHECK_SECS_MIN,
+    SILENT_SHARE_MAX, WINDOW_SECS,
 };
 
 /// From here on a sample is at full scale.
@@ -53,7 +53,10 @@ impl AudioReport {
             (!self.finite, AudioFault::NotFinite),
             (self.clipped_share > CLIPPED_SHARE_MAX, AudioFault::Clipped(self.clipped_share)),
             (self.rms_db < RMS_DB_MIN, AudioFault::Quiet(self.rms_db)),
-            (self.silent_share > SILENT_SHARE_MAX, AudioFault::Silent(self.silent_share)),
+            (
+                self.secs >= SILENT_CHECK_SECS_MIN && self.silent_share > SILENT_SHARE_MAX,
+                AudioFault::Silent(self.silent_share),
+            ),
             (self.noisy_share > NOISY_SHARE_MAX, AudioFault::Noisy(self.noisy_share)),
             (self.secs < expected.secs_min, AudioFault::TooShort { least: expected.secs_min, decoded: self.secs }),
             (self.secs > expected.secs_max, AudioFault::TooLong { most: expected.secs_max, decoded: self.secs }),
