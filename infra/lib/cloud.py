@@ -3,11 +3,10 @@
 import os
 import time
 
+import binaries
 import botocore.config
 import botocore.exceptions
 import botocore.session
-
-import binaries
 import process
 from stack import REGION, ROOT, Failure, say
 
@@ -160,7 +159,7 @@ def refuse_loss(proposal, change):
               and (found["Action"] == "Remove" or found.get("Replacement") in LOSES_DATA)]
     if losing:
         raise Failure("this may replace or remove what holds data, so it is not done:\n" + "\n".join(losing)
-                      + f"\nLook at change set {change['ChangeSetName']} of {change['StackName']}; to do it all the same, execute it by hand.")
+                      + f"\nLook at change set {change['ChangeSetName']} of {change['StackName']}; to do it all the same, execute it.")
 
 
 def _causes(cfn, name):

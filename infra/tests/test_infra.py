@@ -170,7 +170,8 @@ class Code(unittest.TestCase):
 
 class Safety(unittest.TestCase):
     def change(self, action, replacement, kind="AWS::DynamoDB::Table"):
-        return {"Changes": [{"ResourceChange": {"Action": action, "Replacement": replacement, "LogicalResourceId": "It", "ResourceType": kind}}]}
+        resource = {"Action": action, "Replacement": replacement, "LogicalResourceId": "It", "ResourceType": kind}
+        return {"Changes": [{"ResourceChange": resource}]}
 
     def test_a_change_that_may_lose_data_is_refused(self):
         where = {"StackName": "stack", "ChangeSetName": "change"}
