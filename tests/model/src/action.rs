@@ -1,0 +1,220 @@
+//! What may happen next in a state.
+
+use crate::book::{Book, is_gone, is_live};
+use crate::config::{Config, Fault};
+use crate::state::{COPIES, Copied, Phase, State, number};
+
+/// How the work of an attempt ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// It is done.
+    Done,
+    /// It failed, and may be tried again.
+    Failed,
+    /// It failed for good.
+    FailedForGood,
+    /// It ran into its start-to-close timeout.
+    TimedOut,
+    /// Its worker was told to stop.
+    Stopped,
+}
+
+/// What becomes of the reply to a write or a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// It arrives.
+    Arrives,
+    /// It is lost, and the shell asks again.
+    Lost,
+    /// It is lost, and the shell gives the drive up.
+    GivenUp,
+}
+
+/// What happens. Slots, tasks and copies by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A copy of a task's message is received into a slot.
+    Deliver {
+        /// The task.
+        task: u8,
+        /// The copy.
+        copy: u8,
+        /// The slot.
+        slot: u8,
+    },
+    /// The claim beside a load is carried out.
+    Claim(u8, Reply),
+    /// The job is read.
+    ReadJob(u8),
+    /// The task is read.
+    ReadTask(u8),
+    /// A write that is waiting is carried out.
+    Commit(u8, Reply),
+    /// The work ends, and the write that follows from it is carried out.
+    Work(u8, End, Reply),
+    /// A heartbeat that changes something: it renews a lapsed lease, or ends the work.
+    Beat(u8),
+    /// The next message is sent.
+    Send(u8, Reply),
+    /// The last act: what becomes of the message. With a stale receipt this copy is deleted, if any.
+    Settle(u8, Option<u8>),
+    /// The lease of a task lapses.
+    LeaseLapse(u8),
+    /// The wait before a task's next attempt is over.
+    WaitOver(u8),
+    /// A hidden copy becomes visible, although its receiver is still at it.
+    VisibilityLapse(u8, u8),
+    /// A second copy appears, as of a message that was never received.
+    Duplicate(u8),
+    /// A process dies.
+    Crash(u8),
+    /// Every deadline passes.
+    Late,
+}
+
+/// The faults that an action is: none, one, or a failure whose write's reply is lost as well.
+#[must_use]
+pub fn faults(book: &Book, state: &State, action: Action) -> [Option<Fault>; 2] {
+    let lost = |reply| match reply {
+        Reply::Arrives => None,
+        Reply::Lost => Some(Fault::LostReply),
+        Reply::GivenUp => Some(Fault::Dropped),
+    };
+    let one = match action {
+        Action::Work(_, end, reply) => {
+            let of_work = match end {
+                End::Done => None,
+                End::Failed => Some(Fault::Failure),
+                End::FailedForGood => Some(Fault::FinalFailure),
+                End::TimedOut => Some(Fault::Timeout),
+                End::Stopped => Some(Fault::Stop),
+            };
+            return [of_work, lost(reply)];
+        }
+        Action::Claim(_, reply) | Action::Commit(_, reply) | Action::Send(_, reply) => lost(reply),
+        Action::LeaseLapse(task) => {
+            let is_dead = book.task_at(state.tasks[usize::from(task)]).is_some_and(is_gone);
+            (!is_dead).then_some(Fault::LeaseLapse)
+        }
+        Action::VisibilityLapse(..) => Some(Fault::VisibilityLapse),
+        Action::Duplicate(_) => Some(Fault::Duplicate),
+        Action::Crash(_) => Some(Fault::Crash),
+        Action::Late => Some(Fault::Late),
+        Action::Deliver { .. }
+        | Action::ReadJob(_)
+        | Action::ReadTask(_)
+        | Action::Beat(_)
+        | Action::Settle(..)
+        | Action::WaitOver(_) => None,
+    };
+    [one, None]
+}
+
+/// How many faults an action is.
+#[must_use]
+pub fn cost(book: &Book, state: &State, action: Action) -> u8 {
+    number(faults(book, state, action).into_iter().flatten().count())
+}
+
+/// Everything that may happen in a state; some of it may turn out to change nothing.
+pub fn list(config: &Config, finalizer: usize, book: &Book, state: &State, actions: &mut Vec<Action>) {
+    if state.broken.is_some() {
+        return;
+    }
+    let tasks = state.tasks.len();
+    for slot in 0..config.processes.len() {
+        of_slot(state, slot, actions);
+    }
+    // A finalizer that fails for good goes to the dead letters, on purpose: nothing is left to promise.
+    actions.retain(|action| match action {
+        Action::Work(slot, End::FailedForGood, _) => usize::from(state.slots[usize::from(*slot)].task) != finalizer,
+        _ => true,
+    });
+    for task in 0..tasks {
+        for place in 0..COPIES {
+            let copy = state.copies[task][place];
+            let is_repeat = place > 0 && state.copies[task][place - 1] == copy;
+            if copy == Copied::None || is_repeat {
+                continue;
+            }
+            deliveries(config, state, task, place, actions);
+        }
+        if state.copies[task].contains(&Copied::None) && state.copies[task].iter().any(|copy| *copy != Copied::None) {
+            actions.push(Action::Duplicate(number(task)));
+        }
+        if let Some(part) = book.task_at(state.tasks[task]) {
+            if is_live(part) {
+                actions.push(Action::LeaseLapse(number(task)));
+            }
+            if part.not_before.is_some() {
+                actions.push(Action::WaitOver(number(task)));
+            }
+        }
+    }
+    let mut processes = config.processes.clone();
+    processes.dedup();
+    for process in processes {
+        let is_busy = (0..config.processes.len())
+            .any(|slot| config.processes[slot] == process && state.slots[slot].phase != Phase::Idle);
+        if is_busy {
+            actions.push(Action::Crash(process));
+        }
+    }
+    if !state.is_late {
+        actions.push(Action::Late);
+    }
+    actions.retain(|action| {
+        let kinds = faults(book, state, *action);
+        cost(book, state, *action) <= state.faults && kinds.iter().flatten().all(|kind| config.kinds.contains(kind))
+    });
+}
+
+fn of_slot(state: &State, index: usize, actions: &mut Vec<Action>) {
+    let (slot, name) = (state.slots[index], number(index));
+    let replies = [Reply::Arrives, Reply::Lost, Reply::GivenUp];
+    match slot.phase {
+        Phase::Idle => {}
+        Phase::ClaimBesideLoad | Phase::Load => {
+            if slot.answers.job.is_none() {
+                actions.push(Action::ReadJob(name));
+            }
+            if slot.answers.task.is_none() && slot.phase == Phase::Load {
+                actions.push(Action::ReadTask(name));
+            } else if slot.answers.task.is_none() {
+                actions.extend(replies.map(|reply| Action::Claim(name, reply)));
+            }
+        }
+        Phase::LoadJob => actions.push(Action::ReadJob(name)),
+        Phase::Commit => actions.extend(replies.map(|reply| Action::Commit(name, reply))),
+        Phase::Work => {
+            for end in [End::Done, End::Failed, End::FailedForGood, End::TimedOut, End::Stopped] {
+                actions.extend(replies.map(|reply| Action::Work(name, end, reply)));
+            }
+            actions.push(Action::Beat(name));
+        }
+        // Which of the two it is, the plan says: the other one changes nothing.
+        Phase::Settle => {
+            actions.extend([Action::Send(name, Reply::Arrives), Action::Send(name, Reply::Lost)]);
+            actions.push(Action::Settle(name, None));
+            if state.own_copy(index).is_none() {
+                let copies = (0..COPIES).filter(|place| state.copies[usize::from(slot.task)][*place] != Copied::None);
+                actions.extend(copies.map(|place| Action::Settle(name, Some(number(place)))));
+            }
+        }
+    }
+}
+
+fn deliveries(config: &Config, state: &State, task: usize, place: usize, actions: &mut Vec<Action>) {
+    if let Copied::Held(_) = state.copies[task][place] {
+        actions.push(Action::VisibilityLapse(number(task), number(place)));
+        return;
+    }
+    let mut given = [false; crate::state::SLOTS];
+    for (slot, process) in config.processes.iter().enumerate() {
+        // Idle slots of one process are alike.
+        let seen = &mut given[usize::from(*process)];
+        if state.slots[slot].phase == Phase::Idle && !core::mem::replace(seen, true) {
+            actions.push(Action::Deliver { task: number(task), copy: number(place), slot: number(slot) });
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What is modelled: a graph, the workers, the faults that may happen, and what is broken on purpose.
+
+use qsketch_core::ids::{StepName, TaskId};
+use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec};
+
+/// The most attempts of a step in the model.
+pub const ATTEMPTS_MAX: u32 = 2;
+
+/// The most attempts of the finalizer: more than all faults together can use up, so that it must be recorded.
+pub const FINALIZER_ATTEMPTS_MAX: u32 = 12;
+
+/// How many elements the list of a mapped step has.
+pub const WIDTH: u32 = 2;
+
+/// The graph of the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Graph {
+    /// `a`, then the finalizer.
+    One,
+    /// `a → b`.
+    Line,
+    /// `a → (b ∥ c)`: two steps that nothing follows.
+    Fork,
+    /// `a → (b ∥ c) → d`.
+    Diamond,
+    /// `a → b#0..1`, which nothing follows.
+    Mapped,
+    /// `a → b#0..1 → c`.
+    MappedJoin,
+}
+
+impl Graph {
+    /// The pipeline of this graph, with the finalizer `z`.
+    ///
+    /// # Errors
+    /// Never, unless the checks of a pipeline change.
+    pub fn pipeline(self) -> Result<Pipeline, PipelineError> {
+        let retry = |maximum_attempts| RetryPolicy { maximum_attempts, ..RetryPolicy::default() };
+        let step = |name: &str| StepSpec::new(name).retry(retry(ATTEMPTS_MAX));
+        let steps = match self {
+            Self::One => vec![step("a")],
+            Self::Line => vec![step("a"), step("b").after(["a"])],
+            Self::Fork => vec![step("a"), step("b").after(["a"]), step("c").after(["a"])],
+            Self::Diamond => {
+                vec![step("a"), step("b").after(["a"]), step("c").after(["a"]), step("d").after(["b", "c"])]
+            }
+            Self::Mapped => vec![step("a"), step("b").over("a")],
+            Self::MappedJoin => vec![step("a"), step("b").over("a"), step("c").after(["b"])],
+        };
+        let builder = steps.into_iter().fold(Pipeline::builder("model"), qsketch_core::pipeline::PipelineBuilder::step);
+        builder.finalizer(StepSpec::new("z").retry(retry(FINALIZER_ATTEMPTS_MAX))).build()
+    }
+}
+
+/// Every task of the job, in the graph's order, the finalizer's last.
+#[must_use]
+pub fn tasks_of(pipeline: &Pipeline) -> Vec<TaskId> {
+    let elements = |step: &StepName| (0..WIDTH).map(|index| TaskId::element(step.clone(), index)).collect();
+    let of_step = |step: &qsketch_core::pipeline::CheckedStep| match step.over {
+        Some(_) => elements(&step.name),
+        None => vec![TaskId::only(step.name.clone())],
+    };
+    let mut tasks: Vec<TaskId> = pipeline.steps().iter().flat_map(of_step).collect();
+    tasks.push(TaskId::closing(pipeline.finalizer().name.clone(), 0));
+    tasks
+}
+
+/// A kind of fault. Each one that happens is counted against [`Config::faults`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A process dies, with all its drives: their messages come back, their leases stay until they lapse.
+    Crash,
+    /// A lease lapses although its owner still works.
+    LeaseLapse,
+    /// A message becomes visible again although its receiver still works, or is delivered twice.
+    VisibilityLapse,
+    /// A second copy of a message, as of one that was never received.
+    Duplicate,
+    /// A write or a send took effect, but its reply is lost: it is repeated.
+    LostReply,
+    /// A write took effect, but its reply is lost and the drive gives up.
+    Dropped,
+    /// An attempt fails, and may be tried again.
+    Failure,
+    /// An attempt fails for good.
+    FinalFailure,
+    /// An attempt is ended at its start-to-close timeout.
+    Timeout,
+    /// A worker is told to stop while it works.
+    Stop,
+    /// The job's deadline and every timeout pass.
+    Late,
+}
+
+impl Fault {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Crash,
+        Self::LeaseLapse,
+        Self::VisibilityLapse,
+        Self::Duplicate,
+        Self::LostReply,
+        Self::Dropped,
+        Self::Failure,
+        Self::FinalFailure,
+        Self::Timeout,
+        Self::Stop,
+        Self::Late,
+    ];
+}
+
+/// What is broken on purpose, in the model and never in the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// A task's part is written whatever it holds: no footing, no fence.
+    NoFence,
+    /// The message is acknowledged before the successors are sent.
+    AcknowledgeFirst,
+    /// A record overwrites an earlier one.
+    RecordTwice,
+    /// A later claim works on the job as it was loaded before the claim (against rule 3).
+    NoSecondLoad,
+    /// Redelivered to a closed job: just acknowledged (against rule 2).
+    ClosedJustAcknowledged,
+    /// Redelivered to a recorded task: just acknowledged (against rule 1).
+    RecordedJustAcknowledged,
+    /// The owner is the process, not the delivery (against rule 5).
+    OwnerPerProcess,
+    /// The join is decided on the job as it was before the record, not as the record returned it.
+    StaleJoin,
+    /// A message whose task is held by another is acknowledged instead of hidden.
+    HeldJustAcknowledged,
+}
+
+/// A model: what runs, what may go wrong, and how often.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name, for people.
+    pub name: &'static str,
+    /// The graph.
+    pub graph: Graph,
+    /// The process that each drive runs in; at most [`crate::state::SLOTS`] drives at a time. The first two must be
+    /// interchangeable: both in one process, or each alone in its own.
+    pub processes: Vec<u8>,
+    /// How many faults may happen in all.
+    pub faults: u8,
+    /// The kinds that may.
+    pub kinds: Vec<Fault>,
+    /// What is broken on purpose.
+    pub broken: Option<Broken>,
+    /// Whether states that differ only in the names of the first two drives count as one.
+    pub symmetry: Symmetry,
+}
+
+/// Whether states that differ only in the names of the first two drives count as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symmetry {
+    /// They do: half the states.
+    Merged,
+    /// They do not: a trace keeps its names.
+    Kept,
+}
+
+impl Config {
+    /// A model of two workers with these faults.
+    #[must_use]
+    pub fn new(name: &'static str, graph: Graph, faults: u8, kinds: &[Fault]) -> Self {
+        let (processes, kinds) = (vec![0, 1], kinds.to_vec());
+        Self { name, graph, processes, faults, kinds, broken: None, symmetry: Symmetry::Merged }
+    }
+
+    /// The same model with its drives in these processes.
+    #[must_use]
+    pub fn processes(mut self, processes: &[u8]) -> Self {
+        self.processes = processes.to_vec();
+        self
+    }
+
+    /// The same model, broken on purpose, its traces with the names as they are.
+    #[must_use]
+    pub fn broken(mut self, broken: Broken) -> Self {
+        self.broken = Some(broken);
+        self.symmetry = Symmetry::Kept;
+        self
+    }
+}

@@ -1,0 +1,59 @@
+//! What must hold in every state: the properties of the model.
+
+/// A promise of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Promise {
+    /// Invariant 1, first half.
+    OutputStays,
+    /// Invariant 1, second half.
+    SuccessorsSeeTheRecorded,
+    /// Inputs before start.
+    InputsFirst,
+    /// Invariant 6.
+    AttemptsBounded,
+    /// Invariant 3.
+    NotRunAgain,
+    /// Invariant 4: the attempt is the fence and the key of its outputs.
+    OneWorkerPerAttempt,
+    /// Invariant 4: the lease of another stays while it is live, and attempts only grow.
+    LeaseStays,
+    /// Invariant 7.
+    ClosingStays,
+    /// The finalizer runs after the closing.
+    FinalizerLast,
+    /// No message of a sound job is moved to the dead letters.
+    NoDeadLetter,
+}
+
+impl Promise {
+    /// Every promise.
+    pub const ALL: [Self; 10] = [
+        Self::OutputStays,
+        Self::SuccessorsSeeTheRecorded,
+        Self::InputsFirst,
+        Self::AttemptsBounded,
+        Self::NotRunAgain,
+        Self::OneWorkerPerAttempt,
+        Self::LeaseStays,
+        Self::ClosingStays,
+        Self::FinalizerLast,
+        Self::NoDeadLetter,
+    ];
+
+    /// The promise as a sentence.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::OutputStays => "a recorded output never changes",
+            Self::SuccessorsSeeTheRecorded => "successors see exactly the recorded attempts of their inputs",
+            Self::InputsFirst => "no attempt begins before its inputs are recorded",
+            Self::AttemptsBounded => "charged attempts never exceed the maximum",
+            Self::NotRunAgain => "a recorded step is not run again by an attempt that begins later",
+            Self::OneWorkerPerAttempt => "no two drives work on one attempt",
+            Self::LeaseStays => "a live lease is not taken by another, and attempts only grow",
+            Self::ClosingStays => "a closed job stays closed, with the same closing",
+            Self::FinalizerLast => "the finalizer works only on a closed job",
+            Self::NoDeadLetter => "no message of a sound job goes to the dead letters",
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A state of the model: small, copied, compared and hashed as it is. The real parts, drives and steps stand behind
+//! its numbers, in the [`crate::book::Book`].
+
+/// The most tasks of a modelled job.
+pub const TASKS: usize = 5;
+
+/// The most drives at a time.
+pub const SLOTS: usize = 3;
+
+/// The most copies of one message; a send that finds as many changes nothing.
+pub const COPIES: usize = 2;
+
+/// No part: nobody has claimed the task yet.
+pub const ABSENT: u16 = 0;
+
+/// What a drive is about to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// There is no drive.
+    #[default]
+    Idle,
+    /// `Step::ClaimBesideLoad`: claim and load, in either order.
+    ClaimBesideLoad,
+    /// `Step::Load`: job and task, in either order.
+    Load,
+    /// `Step::LoadJob`.
+    LoadJob,
+    /// `Step::Commit`.
+    Commit,
+    /// `Step::Work`.
+    Work,
+    /// `Step::Settle`.
+    Settle,
+}
+
+/// What a drive has in its hands of two answers that it waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Answers {
+    /// The job as it was read.
+    pub job: Option<u16>,
+    /// The task as it was read, or as the claim left or found it.
+    pub task: Option<u16>,
+    /// Whether the claim was written.
+    pub is_written: bool,
+}
+
+/// One drive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot {
+    /// What it is about to do.
+    pub phase: Phase,
+    /// The task of its message.
+    pub task: u8,
+    /// The next act, while it settles.
+    pub act: u8,
+    /// The real `Drive`, by number; 0 while it settles, for nothing asks it any more.
+    pub drive: u32,
+    /// The real `Step`, by number; the plan of acts while it settles.
+    pub step: u32,
+    /// The answers so far.
+    pub answers: Answers,
+}
+
+/// One copy of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Copied {
+    /// There is none.
+    #[default]
+    None,
+    /// Visible, never received.
+    Fresh,
+    /// Visible, received before.
+    Again,
+    /// Received, and hidden for the drive in this slot.
+    Held(u8),
+}
+
+/// A state of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct State {
+    /// The drives. First, so that the order of two states that differ in them is cheap to tell.
+    pub slots: [Slot; SLOTS],
+    /// The part `job`, by number.
+    pub job: u16,
+    /// The parts `task:…`, by number plus one; [`ABSENT`] where there is none.
+    pub tasks: [u16; TASKS],
+    /// The copies of each task's message, in order.
+    pub copies: [[Copied; COPIES]; TASKS],
+    /// How many faults may still happen.
+    pub faults: u8,
+    /// Whether every deadline has passed.
+    pub is_late: bool,
+    /// The first promise that was broken on the way here.
+    pub broken: Option<crate::promise::Promise>,
+}
+
+impl State {
+    /// The copies of a task's message, in order again after a change.
+    pub fn sort_copies(&mut self, task: usize) {
+        self.copies[task].sort_unstable();
+    }
+
+    /// Adds a copy of a task's message, where there is room for it.
+    pub fn add_copy(&mut self, task: usize, copy: Copied) {
+        if let Some(free) = self.copies[task].iter_mut().find(|copy| **copy == Copied::None) {
+            *free = copy;
+        }
+        self.sort_copies(task);
+    }
+
+    /// The place of the copy that this slot received, while it is hidden for it.
+    #[must_use]
+    pub fn own_copy(&self, slot: usize) -> Option<usize> {
+        let task = usize::from(self.slots[slot].task);
+        self.copies[task].iter().position(|copy| *copy == Copied::Held(number(slot)))
+    }
+
+    /// Makes the slot's message visible again, where it is still hidden for it.
+    pub fn reveal(&mut self, slot: usize) {
+        let task = usize::from(self.slots[slot].task);
+        if let Some(place) = self.own_copy(slot) {
+            self.copies[task][place] = Copied::Again;
+            self.sort_copies(task);
+        }
+    }
+
+    /// Whether a message is visible or a drive is on its way.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        let busy = self.slots.iter().any(|slot| slot.phase != Phase::Idle);
+        busy || self.copies.iter().flatten().any(|copy| *copy != Copied::None)
+    }
+}
+
+/// A small index as it stands in a state.
+#[must_use]
+pub fn number(index: usize) -> u8 {
+    u8::try_from(index).unwrap_or(u8::MAX)
+}

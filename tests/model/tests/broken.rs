@@ -1,0 +1,71 @@
+//! What is broken on purpose is caught: each variant has a counterexample, and the shortest one is printed.
+
+use qsketch_model::checker::{QUIET, check};
+use qsketch_model::config::{Broken, Config, Fault, Graph};
+use qsketch_model::explore::{CAN_END, explore};
+use qsketch_model::promise::Promise;
+use qsketch_model::protocol::Protocol;
+
+/// Both searches find the variant; ours prints the shortest way there.
+fn caught(broken: Broken, graph: Graph, processes: &[u8], faults: u8, kinds: &[Fault], promise: &str) {
+    let name = format!("{broken:?}");
+    let config = Config::new("broken", graph, faults, kinds).processes(processes).broken(broken);
+    let ours = explore(&Protocol::new(config.clone()));
+    let found = ours.counterexample.unwrap_or_else(|| panic!("{name} is not caught in {} states", ours.unique));
+    println!("{name}: not true that {}, after {} states:\n  {}", found.promise, ours.unique, found.trace.join("\n  "));
+    assert_eq!(found.promise, promise);
+    let theirs = check(Protocol::new(config.clone()));
+    let by_stateright = if promise == CAN_END { QUIET } else { promise };
+    assert!(theirs.broken.contains(&by_stateright), "stateright finds {:?}", theirs.broken);
+    let sound = explore(&Protocol::new(Config { broken: None, ..config }));
+    assert!(sound.counterexample.is_none(), "the same model, not broken, keeps every promise");
+}
+
+#[test]
+fn without_the_fence_two_drives_take_one_task() {
+    caught(Broken::NoFence, Graph::One, &[0, 1], 1, &[Fault::Duplicate], Promise::LeaseStays.sentence());
+}
+
+#[test]
+fn acknowledging_before_sending_loses_the_successor() {
+    caught(Broken::AcknowledgeFirst, Graph::Line, &[0, 1], 1, &[Fault::Crash], CAN_END);
+}
+
+#[test]
+fn recording_twice_changes_an_output() {
+    let kinds = [Fault::LeaseLapse, Fault::VisibilityLapse];
+    caught(Broken::RecordTwice, Graph::Line, &[0, 1], 2, &kinds, Promise::OutputStays.sentence());
+}
+
+#[test]
+fn without_the_second_load_a_recorded_step_runs_again() {
+    let kinds = [Fault::LeaseLapse, Fault::VisibilityLapse];
+    caught(Broken::NoSecondLoad, Graph::Line, &[0, 1], 2, &kinds, Promise::NotRunAgain.sentence());
+}
+
+#[test]
+fn a_closed_job_that_is_just_acknowledged_loses_its_notification() {
+    caught(Broken::ClosedJustAcknowledged, Graph::One, &[0, 1], 1, &[Fault::Crash], CAN_END);
+}
+
+#[test]
+fn a_recorded_task_that_is_just_acknowledged_loses_its_successor() {
+    caught(Broken::RecordedJustAcknowledged, Graph::Line, &[0, 1], 1, &[Fault::Crash], CAN_END);
+}
+
+#[test]
+fn one_owner_per_process_lets_two_deliveries_work_on_one_attempt() {
+    let kinds = [Fault::VisibilityLapse];
+    caught(Broken::OwnerPerProcess, Graph::One, &[0, 0], 1, &kinds, Promise::OneWorkerPerAttempt.sentence());
+}
+
+#[test]
+fn a_join_that_is_decided_on_the_job_before_the_record_never_happens() {
+    caught(Broken::StaleJoin, Graph::Diamond, &[0, 1], 0, &[], CAN_END);
+}
+
+#[test]
+fn a_message_of_a_held_task_that_is_acknowledged_is_missing_when_the_holder_dies() {
+    let kinds = [Fault::Crash, Fault::VisibilityLapse];
+    caught(Broken::HeldJustAcknowledged, Graph::One, &[0, 1], 2, &kinds, CAN_END);
+}
