@@ -15,7 +15,7 @@ from stack import ROOT, VENVS, WORKERS, Failure, say, write_atomically
 
 PORT_FIRST, PORTS = 14566, 400
 READY_SECS = 60
-SETTLE_SECS = 1.0
+WORKERS_READY_SECS = 15
 
 
 def up(stack, profile, deploy):
@@ -55,6 +55,7 @@ def _ministack(stack):
             write_atomically(stack.port_file, f"{port}\n")
             shutil.rmtree(stack.dir / "ministack", ignore_errors=True)
             command = [str(ROOT / "infra" / "ministack"), "--port", str(port), "--dir", str(stack.dir / "ministack")]
+            process.log_bytes(stack, "ministack")
             child = process.start(stack, "ministack", command, {"PATH": os.environ.get("PATH", os.defpath)})
             _until_healthy(stack, child)
         record = process.record_of(stack, "ministack")
@@ -110,8 +111,8 @@ def _links(stack, profile):
 
 
 def _workers(stack, profile, outputs, emulator):
-    """Starts each worker that does not run, and restarts those whose binary, settings or MiniStack changed."""
-    started = {}
+    """Starts each worker that does not run, and restarts those whose binary, settings or MiniStack changed; waits until all are ready."""
+    started, logged = {}, {}
     for name, concurrency in WORKERS.items():
         path, content = binaries.copy_worker(profile, name, stack.dir / "workers")
         env = _worker_env(stack, name, concurrency, outputs)
@@ -121,13 +122,18 @@ def _workers(stack, profile, outputs, emulator):
             continue
         restarted = process.stop(stack, name)
         (stack.dir / "work" / name).mkdir(parents=True, exist_ok=True)
+        logged[name] = process.log_bytes(stack, name)
         started[name] = process.start(stack, name, [str(path)], env, print_of_all)
         say(f"{name}: {'restarted' if restarted else 'started'} ({concurrency} at once)")
-    until = time.monotonic() + (SETTLE_SECS if started else 0)
-    while time.monotonic() < until:
-        for name, child in started.items():
-            process.ensure_alive(stack, name, child)
+    until = time.monotonic() + WORKERS_READY_SECS
+    while started and time.monotonic() < until:
+        for name in list(started):
+            process.ensure_alive(stack, name, started[name])
+            if b'"ready"' in process.log_since(stack, name, logged[name]):
+                del started[name]
         time.sleep(0.05)
+    for name in started:
+        say(f"{name}: runs, but has not logged that it is ready within {WORKERS_READY_SECS} s; see infra/logs {name}")
 
 
 def _worker_env(stack, name, concurrency, outputs):

@@ -57,10 +57,7 @@ def record_of(stack, name):
 def start(stack, name, command, env, fingerprint=""):
     """Starts `command` in a session of its own, its output appended to `log/<name>.log`."""
     stack.log.mkdir(parents=True, exist_ok=True)
-    path = stack.log / f"{name}.log"
-    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-        path.replace(path.with_suffix(".log.1"))
-    with open(path, "ab") as log:
+    with open(stack.log / f"{name}.log", "ab") as log:
         child = subprocess.Popen(command, env={**env, MARK: str(stack.dir)}, cwd=stack.dir, stdin=subprocess.DEVNULL,
                                  stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     now = _stat(child.pid)
@@ -73,6 +70,26 @@ def ensure_alive(stack, name, child):
     """Fails with the end of its log when `child` has ended."""
     if child.poll() is not None:
         raise Failure(f"{name} ended with {child.returncode}; the end of {stack.log / f'{name}.log'}:\n{tail(stack, name)}")
+
+
+def log_bytes(stack, name):
+    """How long a log is, before its process starts; a log that has grown long makes room for a new one."""
+    path = stack.log / f"{name}.log"
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return 0
+    if size <= LOG_BYTES_MAX:
+        return size
+    path.replace(path.with_suffix(".log.1"))
+    return 0
+
+
+def log_since(stack, name, offset):
+    """What a log holds from `offset` on."""
+    with open(stack.log / f"{name}.log", "rb") as log:
+        log.seek(offset)
+        return log.read()
 
 
 def tail(stack, name, lines=15):
