@@ -16,7 +16,7 @@ use qsketch_core::backoff::Jitter;
 use qsketch_core::decide::{Drive, Event, Output, Step, decide};
 use qsketch_core::failure::Failure;
 use qsketch_core::ids::Owner;
-use qsketch_core::parts::{Job, Part, Task};
+use qsketch_core::parts::{Job, Outcome, Part, Task};
 use qsketch_core::pipeline::Pipeline;
 use qsketch_core::time::Time;
 use qsketch_core::write::{Commit, Footing, Write, apply};
@@ -104,18 +104,6 @@ impl<T: Clone + Eq + Hash> Names<T> {
     #[must_use]
     pub fn value(&self, number: u32) -> &T {
         &self.values[number as usize]
-    }
-
-    /// How many values there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    /// Whether there is no value.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.values.is_empty()
     }
 }
 
@@ -296,7 +284,12 @@ impl Book {
 
     /// Carries a heartbeat's write out.
     pub fn carry_out(&mut self, write: Write, current: u16, me: Me) -> Wrote {
-        let write = in_store(write, me);
+        let mut write = in_store(write, me);
+        if let (Some(Broken::ReleaseCharged), Write::Task { set, .. }) = (self.broken, &mut write) {
+            let is_released =
+                set.lease.is_none() && set.attempts.last().is_some_and(|a| a.outcome == Outcome::Released);
+            set.charged += u32::from(is_released);
+        }
         if matches!(write, Write::Task { .. }) {
             let part = self.task_at(current).map(|task| Part::Task(Box::new(task.clone())));
             return match (apply(&write, part.as_ref()), write) {

@@ -41,6 +41,7 @@ impl Model for Protocol {
             LeaseStays,
             ClosingStays,
             FinalizerLast,
+            FailsForCause,
             NoDeadLetter
         ];
         properties.push(Property::always(QUIET, |protocol: &Self, state: &State| {

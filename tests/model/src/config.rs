@@ -128,6 +128,8 @@ pub enum Broken {
     OwnerPerProcess,
     /// The join is decided on the job as it was before the record, not as the record returned it.
     StaleJoin,
+    /// An attempt that is given back is charged like a failure (against rule 4).
+    ReleaseCharged,
     /// A message whose task is held by another is acknowledged instead of hidden.
     HeldJustAcknowledged,
 }

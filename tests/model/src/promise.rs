@@ -21,13 +21,15 @@ pub enum Promise {
     ClosingStays,
     /// The finalizer runs after the closing.
     FinalizerLast,
+    /// Rule 4: what is given back is not charged.
+    FailsForCause,
     /// No message of a sound job is moved to the dead letters.
     NoDeadLetter,
 }
 
 impl Promise {
     /// Every promise.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::OutputStays,
         Self::SuccessorsSeeTheRecorded,
         Self::InputsFirst,
@@ -37,6 +39,7 @@ impl Promise {
         Self::LeaseStays,
         Self::ClosingStays,
         Self::FinalizerLast,
+        Self::FailsForCause,
         Self::NoDeadLetter,
     ];
 
@@ -53,6 +56,9 @@ impl Promise {
             Self::LeaseStays => "a live lease is not taken by another, and attempts only grow",
             Self::ClosingStays => "a closed job stays closed, with the same closing",
             Self::FinalizerLast => "the finalizer works only on a closed job",
+            Self::FailsForCause => {
+                "a job fails only when an attempt failed for good, its attempts are used up, or it is late"
+            }
             Self::NoDeadLetter => "no message of a sound job goes to the dead letters",
         }
     }

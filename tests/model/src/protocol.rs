@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 use qsketch_core::decide::{Act, Drive, Step, start_message};
 use qsketch_core::ids::{JobId, TaskId, Tenant};
 use qsketch_core::message::Message;
-use qsketch_core::parts::{Job, JobStatus, Part};
+use qsketch_core::parts::{Closing, Job, JobStatus, Outcome, Part, Verdict};
 use qsketch_core::pipeline::Pipeline;
 use qsketch_core::route;
 use qsketch_core::write::{Commit, Write};
@@ -198,10 +198,8 @@ impl Turn<'_> {
     /// Carries a write out on the part that it is about.
     fn write(&mut self, slot: usize, step: u32) -> Wrote {
         let task = usize::from(self.state.slots[slot].task);
-        let is_task = matches!(
-            self.book.steps.value(step),
-            Step::ClaimBesideLoad(_) | Step::Commit(Write::Task { .. })
-        );
+        let is_task =
+            matches!(self.book.steps.value(step), Step::ClaimBesideLoad(_) | Step::Commit(Write::Task { .. }));
         let current = if is_task { self.state.tasks[task] } else { self.state.job };
         let wrote = self.book.write(step, current, self.protocol.me(slot));
         self.keep(task, wrote);
@@ -510,6 +508,7 @@ impl Turn<'_> {
         let (old, new) = (self.book.job_at(self.before.job), self.book.job_at(self.state.job));
         let stays = old.done.iter().all(|(task, done)| new.done.get(task) == Some(done));
         let closed = old.status != JobStatus::Running;
+        let is_caused = closed || new.closings.last().is_none_or(|closing| self.is_caused(closing));
         let is_reopened = closed && (new.status != old.status || new.closings != old.closings);
         if !stays {
             self.breaks(Promise::OutputStays);
@@ -517,6 +516,25 @@ impl Turn<'_> {
         if is_reopened {
             self.breaks(Promise::ClosingStays);
         }
+        if !is_caused {
+            self.breaks(Promise::FailsForCause);
+        }
+    }
+
+    /// Whether there is a reason for a closing: what is given back is none.
+    ///
+    /// A closing does not stand on the task's part, so a lease that was seen lapsed counts even if its owner gave the
+    /// attempt back before the closing was written.
+    fn is_caused(&self, closing: &Closing) -> bool {
+        let Some(index) = self.protocol.tasks.iter().position(|task| Some(task) == closing.task.as_ref()) else {
+            return closing.verdict == Verdict::Completed;
+        };
+        let Some(part) = self.book.task_at(self.state.tasks[index]) else { return self.state.is_late };
+        let last = part.attempts.last();
+        let was_lapsed = closing.error_type.as_deref() == Some("Heartbeat")
+            && last.is_some_and(|last| last.outcome == Outcome::Released && Some(last.attempt) == closing.attempt);
+        let used = part.attempt - part.released + u32::from(was_lapsed);
+        self.state.is_late || used >= ATTEMPTS_MAX || last.is_some_and(|last| last.is_final)
     }
 
     /// Forgets what can't matter any more: the parts of tasks that are settled, while no drive is at them.
@@ -527,9 +545,11 @@ impl Turn<'_> {
             .map(|(index, task)| (is_closed && !self.is_finalizer(index)) || job.done.contains_key(task))
             .collect();
         for (index, is_settled) in settled.into_iter().enumerate() {
-            let is_driven = self.state.slots.iter().any(|slot| {
-                usize::from(slot.task) == index && !matches!(slot.phase, Phase::Idle | Phase::Settle)
-            });
+            let is_driven = self
+                .state
+                .slots
+                .iter()
+                .any(|slot| usize::from(slot.task) == index && !matches!(slot.phase, Phase::Idle | Phase::Settle));
             if is_settled && !is_driven {
                 self.state.tasks[index] = self.book.spent(self.state.tasks[index]);
             }

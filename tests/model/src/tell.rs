@@ -5,6 +5,7 @@ use qsketch_core::parts::Job;
 
 use crate::action::{Action, End, Reply};
 use crate::book::{Book, is_live};
+use crate::config::Broken;
 use crate::protocol::{Protocol, plan};
 use crate::state::{Copied, Phase, State};
 
@@ -19,10 +20,16 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
         Action::Deliver { task, copy, slot } => {
             let is_first = before.copies[usize::from(task)][usize::from(copy)] == Copied::Fresh;
             let times = if is_first { "for the first time" } else { "again" };
-            format!("{} receives {} {times}", who(slot), tell_task(protocol, task, after.slots[usize::from(slot)].task))
+            format!("{} receives {} {times}", who(slot), name(task))
         }
         Action::Claim(slot, reply) => {
             format!("{} claims {}: {}{}", who(slot), of(slot), tell_part(&book, before, after, slot), lost(reply))
+        }
+        Action::ReadJob(slot)
+            if protocol.config.broken == Some(Broken::NoSecondLoad)
+                && before.slots[usize::from(slot)].phase == Phase::LoadJob =>
+        {
+            format!("{} does not load again (the job is now {})", who(slot), tell_job(book.job_at(before.job)))
         }
         Action::ReadJob(slot) => format!("{} reads the job: {}", who(slot), tell_job(book.job_at(before.job))),
         Action::ReadTask(slot) => {
@@ -80,10 +87,6 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
         Action::Late => "every deadline passes".to_owned(),
     };
     told + &begins(&book, protocol, before, after)
-}
-
-fn tell_task(protocol: &Protocol, task: u8, _slot: u8) -> String {
-    protocol.tasks[usize::from(task)].to_string()
 }
 
 const fn lost(reply: Reply) -> &'static str {

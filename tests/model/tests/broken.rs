@@ -69,3 +69,8 @@ fn a_message_of_a_held_task_that_is_acknowledged_is_missing_when_the_holder_dies
     let kinds = [Fault::Crash, Fault::VisibilityLapse];
     caught(Broken::HeldJustAcknowledged, Graph::One, &[0, 1], 2, &kinds, CAN_END);
 }
+
+#[test]
+fn a_release_that_is_charged_fails_a_job_in_which_nothing_failed() {
+    caught(Broken::ReleaseCharged, Graph::One, &[0, 1], 2, &[Fault::Stop], Promise::FailsForCause.sentence());
+}
