@@ -76,6 +76,12 @@ pub enum Write {
 }
 
 impl Write {
+    /// Whether it begins an attempt.
+    #[must_use]
+    pub const fn is_claim(&self) -> bool {
+        matches!(self, Self::Task { footing: Footing::Absent | Footing::Seen { .. }, .. })
+    }
+
     /// A short name for logs and counts.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

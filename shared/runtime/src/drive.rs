@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use qsketch_core::backoff::Jitter;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{
-    Act, Commit, Drive, Event, Failure, Message, MessageError, Owner, Pipeline, Step, Time, Write, decide,
+    Act, Commit, Drive, Event, Failure, Footing, Message, MessageError, Owner, Pipeline, Step, Time, Write, decide,
 };
 use tokio::sync::watch;
 
@@ -27,11 +27,12 @@ use crate::shutdown::Stop;
 /// How many steps one drive may take; a drive takes about ten.
 const STEPS_MAX: usize = 64;
 
-/// How often a write is repeated, beyond what the client itself repeats: minutes of work may hang on it.
-const COMMIT_TRIES_MAX: u32 = 5;
+/// How often a call of the table is repeated, beyond what the client itself repeats: minutes of work may hang on a
+/// write, and an attempt on the load beside its claim.
+const CALL_TRIES_MAX: u32 = 5;
 
-/// The wait before a write is repeated.
-const COMMIT_PAUSE: Duration = Duration::from_millis(300);
+/// The wait before a call of the table is repeated.
+const CALL_PAUSE: Duration = Duration::from_millis(300);
 
 /// How long a message rests when the outside world does not answer.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
@@ -92,7 +93,7 @@ impl Worker {
                 Step::ClaimBesideLoad(write) => self.claim_beside_load(&pipeline, &drive, &write, delivery).await?,
                 Step::Load => self.load(&drive).await?,
                 Step::LoadJob => Event::JobLoaded(self.load_job(&drive).await?),
-                Step::Commit(write) => Event::Committed(self.commit(&drive, &write, delivery).await?),
+                Step::Commit(write) => Event::Committed(self.begin(&pipeline, &drive, &write, delivery).await?),
                 Step::Work { attempt, until } => {
                     self.work(&pipeline, &drive, delivery, attempt, until, &mut heartbeat, stop).await
                 }
@@ -110,13 +111,39 @@ impl Worker {
         write: &Write,
         delivery: &Delivery,
     ) -> Result<Event, PortError> {
-        let lease = pipeline.step(drive.message().task.step()).map(|step| step.timeouts.heartbeat);
-        let (commit, job, ()) = tokio::join!(
-            self.commit(drive, write, delivery),
-            self.load_job(drive),
-            self.hide_for_lease(delivery, lease),
-        );
+        let (commit, job) = tokio::join!(self.begin(pipeline, drive, write, delivery), self.load_job(drive));
         Ok(Event::Claimed { commit: commit?, job: job? })
+    }
+
+    /// Carries out a write; beside a claim, the message is hidden for the lease.
+    async fn begin(
+        &self,
+        pipeline: &Pipeline,
+        drive: &Drive,
+        write: &Write,
+        delivery: &Delivery,
+    ) -> Result<Commit, PortError> {
+        if !write.is_claim() {
+            return self.commit(drive, write, delivery).await;
+        }
+        let lease = pipeline.step(drive.message().task.step()).map(|step| step.timeouts.heartbeat);
+        let (commit, ()) = tokio::join!(self.commit(drive, write, delivery), self.hide_for_lease(delivery, lease));
+        commit
+    }
+
+    /// Carries a write out; beside a later claim, the lease counts from here on as it does from the first.
+    async fn commit_and_hide(
+        &self,
+        pipeline: &Pipeline,
+        drive: &Drive,
+        write: &Write,
+        delivery: &Delivery,
+    ) -> Result<Event, PortError> {
+        let is_claim = matches!(write, Write::Task { footing: Footing::Absent | Footing::Seen { .. }, .. });
+        let step = pipeline.step(drive.message().task.step()).filter(|_| is_claim);
+        let lease = step.map(|step| step.timeouts.heartbeat);
+        let (commit, ()) = tokio::join!(self.commit(drive, write, delivery), self.hide_for_lease(delivery, lease));
+        Ok(Event::Committed(commit?))
     }
 
     /// Whoever received the message for us hid it for a time of its own: from the claim on, the lease counts.
@@ -129,32 +156,21 @@ impl Worker {
 
     async fn load(&self, drive: &Drive) -> Result<Event, PortError> {
         let message = drive.message();
-        let (job, task) = tokio::join!(self.load_job(drive), self.ports.table.load_task(&message.job, &message.task));
+        let load_task = patiently(|| self.ports.table.load_task(&message.job, &message.task));
+        let (job, task) = tokio::join!(self.load_job(drive), load_task);
         Ok(Event::Loaded { job: job?, task: task?.map(Box::new) })
     }
 
     async fn load_job(&self, drive: &Drive) -> Result<Option<Box<qsketch_core::Job>>, PortError> {
-        Ok(self.ports.table.load_job(&drive.message().job).await?.map(Box::new))
+        Ok(patiently(|| self.ports.table.load_job(&drive.message().job)).await?.map(Box::new))
     }
 
     async fn commit(&self, drive: &Drive, write: &Write, delivery: &Delivery) -> Result<Commit, PortError> {
         let message = drive.message();
-        let mut last = None;
-        for tried in 0..COMMIT_TRIES_MAX {
-            if tried > 0 {
-                tokio::time::sleep(COMMIT_PAUSE * tried).await;
-            }
-            match self.ports.table.commit(&message.job, write).await {
-                Ok(commit) => {
-                    let refused = matches!(commit, Commit::Overtaken(_));
-                    tracing::info!(job = %message.job, task = %message.task, write = write.kind(), refused, receives = delivery.receives, "commit");
-                    return Ok(commit);
-                }
-                Err(error) if error.remedy() == Remedy::Retry => last = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| PortError::new("commit", PortErrorKind::Unavailable)))
+        let commit = patiently(|| self.ports.table.commit(&message.job, write)).await?;
+        let refused = matches!(commit, Commit::Overtaken(_));
+        tracing::info!(job = %message.job, task = %message.task, write = write.kind(), refused, receives = delivery.receives, "commit");
+        Ok(commit)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -277,7 +293,7 @@ impl Worker {
         if let Some(known) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
             return Ok(Some(Arc::clone(known)));
         }
-        let Some(loaded) = self.ports.table.load_pipeline(hash).await?.map(Arc::new) else { return Ok(None) };
+        let Some(loaded) = patiently(|| self.ports.table.load_pipeline(hash)).await?.map(Arc::new) else { return Ok(None) };
         let mut known = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= PIPELINES_MAX {
             known.clear();
@@ -317,6 +333,23 @@ impl Consumer for Worker {
                 self.dead_letter(delivery, &error.chain()).await.unwrap_or(Fate::Hide(TROUBLE_PAUSE))
             }
             _ => Fate::Hide(TROUBLE_PAUSE),
+        }
+    }
+}
+
+/// Makes a call of the table again, a bounded number of times, while it may pass soon.
+async fn patiently<T, F>(mut call: impl FnMut() -> F) -> Result<T, PortError>
+where
+    F: Future<Output = Result<T, PortError>>,
+{
+    let mut tried = 1;
+    loop {
+        match call().await {
+            Err(error) if error.is_passing() && tried < CALL_TRIES_MAX => {
+                tokio::time::sleep(CALL_PAUSE * tried).await;
+                tried += 1;
+            }
+            answer => return answer,
         }
     }
 }
