@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import shlex
 import shutil
 import socket
 import time
@@ -23,7 +24,7 @@ def up(stack, profile, deploy):
     began = time.monotonic()
     emulator = _ministack(stack)
     outputs = deploy(stack.endpoint)
-    _links(stack, profile)
+    _commands(stack, profile)
     stack.write_env(outputs)
     _workers(stack, profile, outputs, emulator)
     say(f"stack {stack.name} is up at {stack.endpoint} ({time.monotonic() - began:.1f} s): . .local/{stack.name}/env")
@@ -99,15 +100,11 @@ def _until_healthy(stack, child):
     raise Failure(f"MiniStack did not answer within {READY_SECS} s; the end of its log:\n{process.tail(stack, 'ministack')}")
 
 
-def _links(stack, profile):
+def _commands(stack, profile):
     """`qsketch` and `aws` for a shell that sourced the env file."""
-    folder = stack.dir / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, to in {"qsketch": binaries.folder(profile) / "qsketch", "aws": VENVS / "ministack" / "bin" / "aws"}.items():
-        link = folder / name
-        if not link.is_symlink() or os.readlink(link) != str(to):
-            link.unlink(missing_ok=True)
-            link.symlink_to(to)
+    venv = VENVS / "ministack" / "bin"
+    for name, command in {"qsketch": [binaries.folder(profile) / "qsketch"], "aws": [venv / "python", venv / "aws"]}.items():
+        write_atomically(stack.dir / "bin" / name, f"#!/bin/sh\nexec {shlex.join(map(str, command))} \"$@\"\n", 0o755)
 
 
 def _workers(stack, profile, outputs, emulator):

@@ -140,9 +140,10 @@ class Stack:
         write_atomically(self.env_file, "\n".join(lines) + "\n")
 
 
-def write_atomically(path, text):
+def write_atomically(path, text, mode=0o644):
     """Readers see the old text or the new, never a half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_text(text)
+    fresh.chmod(mode)
     os.replace(fresh, path)
