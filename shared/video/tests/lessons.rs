@@ -9,6 +9,7 @@ use serde_json::json;
 /// The Python of a venv that holds Manim; `make test` sets it.
 const PYTHON: &str = "QSKETCH_MANIM_PYTHON";
 
+#[expect(clippy::disallowed_methods, reason = "a test has no main that could pass it on")]
 fn python() -> String {
     std::env::var(PYTHON).unwrap_or_else(|_| {
         panic!("{PYTHON} is not set: name the Python of a venv that holds Manim, or run `make test`, which makes one")

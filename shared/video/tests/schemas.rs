@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 /// Set to write the published files anew instead of comparing them.
 const WRITE: &str = "QSKETCH_WRITE_SCHEMAS";
 
+#[expect(clippy::disallowed_methods, reason = "a test has no main that could pass it on")]
 fn published(name: &str, made: &Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(name);
     let text = format!("{}\n", serde_json::to_string_pretty(made).unwrap());

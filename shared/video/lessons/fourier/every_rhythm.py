@@ -40,7 +40,7 @@ class EveryRhythm(Lesson):
         bars = [bar(k) for k in range(8)]
         shown = [0, 1, 3, 5]
         self.beat(1)
-        self.by(1, 0.6, *[FadeOut(w, target_position=bars[k].get_top()) for w, k in zip(waves, shown)],
+        self.by(1, 0.6, FadeOut(waves),
                 *[GrowFromEdge(bars[k], DOWN) for k in shown], FadeIn(floor, names))
         title = label("spectrum", 28, DIM).move_to([4.3, -0.75, 0])
         self.by(1, 1.0, *[GrowFromEdge(bars[k], DOWN) for k in range(8) if k not in shown], FadeIn(title))
@@ -52,5 +52,6 @@ class EveryRhythm(Lesson):
         self.bring_to_back(before)
         self.by(2, 0.45, *[share[k].animate.set_value(0.0) for k in (2, 4, 6, 7)])
         kept = label("4 numbers instead of 8", 30, SUN, weight=BOLD).move_to([3.4, -0.2, 0])
-        self.by(2, 0.75, FadeIn(kept), FadeOut(title))
+        self.by(2, 0.52, FadeOut(title))
+        self.by(2, 0.75, FadeIn(kept))
         self.by(2, 1.0, *[Indicate(names[k], color=SUN, scale_factor=1.5) for k in shown])

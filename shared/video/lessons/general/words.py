@@ -50,9 +50,22 @@ def wrap(text, wide):
     return lines
 
 
+def drawable(text):
+    """The text without characters that the installed fonts have no outline for, which would be drawn as boxes: most emoji, private use."""
+
+    def has_outline(c):
+        at = ord(c)
+        if 0x1F000 <= at <= 0x1FBFF:
+            # DejaVu Sans draws these faces.
+            return 0x1F600 <= at <= 0x1F640
+        return unicodedata.category(c) not in ("Cn", "Co", "Cs", "Cc") and not 0xFE00 <= at <= 0xFE0F and at not in (0x200D, 0x20E3) and at < 0xE0000
+
+    return "".join(c for c in text if c.isspace() or has_outline(c))
+
+
 def block(text, size, wide, width, height, color=INK, weight=NORMAL, centred=False):
     """A text in lines of at most `wide` columns, scaled down until it fits into `width` and `height`."""
-    lines = [label(line, size, color, width=99, weight=weight) for line in wrap(text, wide)]
+    lines = [label(line, size, color, width=99, weight=weight) for line in wrap(drawable(text), wide)]
     lines = [line for line in lines if len(line) and line.width > 0]
     if not lines:
         # No font has a glyph for any of it: a short rule stands for the text.

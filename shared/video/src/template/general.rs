@@ -26,6 +26,12 @@ const POINT_COLUMNS: usize = 120;
 /// Marks without a width make text longer than its columns; the voice reads by characters.
 const TEXT_CHARS_MAX: usize = 190;
 
+/// The same where a language is written in wide characters, each of which takes as long as a word.
+const WIDE_POINT_COLUMNS: usize = 72;
+
+/// The speech of one scene of points, in seconds.
+const POINTS_SECS_MAX: f64 = 26.0;
+
 /// The points of one scene, and the scenes of points: nine points are about a minute of speech.
 const POINTS_PER_SCENE: usize = 3;
 const POINT_SCENES_MAX: usize = 3;
@@ -46,6 +52,7 @@ struct Phrases {
     remember: String,
     about: String,
     end: String,
+    onward: String,
     ask: Vec<String>,
 }
 
@@ -85,10 +92,18 @@ pub(super) fn lesson(request: &VideoRequest) -> (String, Vec<Scene>, Vec<String>
     if left.is_empty() {
         maker.questions();
     } else {
-        let points: Vec<String> = left.iter().map(|s| shortened(s, POINT_COLUMNS)).collect();
-        let shown = points.len().min(POINTS_PER_SCENE * POINT_SCENES_MAX);
-        for (n, group) in points[..shown].chunks(POINTS_PER_SCENE).enumerate() {
-            maker.points(group, n * POINTS_PER_SCENE + 1, shown > POINTS_PER_SCENE);
+        let columns_max = if matches!(voice.language(), Language::Zh | Language::Ja | Language::Ko) {
+            WIDE_POINT_COLUMNS
+        } else {
+            POINT_COLUMNS
+        };
+        let points: Vec<String> = left.iter().map(|s| shortened(s, columns_max)).collect();
+        let groups = grouped(&points, voice.language());
+        let shown = groups.iter().map(|group| group.len()).sum();
+        let mut first = 1;
+        for group in &groups {
+            maker.points(group, first, groups.len() > 1);
+            first += group.len();
         }
         if shown < points.len() {
             notes.push(format!("The prompt has {} sentences; the first {shown} became points.", points.len()));
@@ -161,7 +176,7 @@ impl Maker {
 
     fn in_short(&mut self) {
         let colon = format!("{}{}", self.phrases.end, if self.wide() { "：" } else { ":" });
-        let said = vec![self.with_stop(&self.joined(&colon, &self.title))];
+        let said = vec![self.with_stop(&self.joined(&colon, &self.title)), self.phrases.onward.clone()];
         self.scene(
             self.phrases.end.clone(),
             "InShort",
@@ -199,6 +214,23 @@ impl Maker {
             (false, false) => format!("{text}."),
         }
     }
+}
+
+/// The points, scene by scene: as many as one scene has room and time for, in at most [`POINT_SCENES_MAX`] scenes.
+fn grouped(points: &[String], language: Language) -> Vec<&[String]> {
+    let mut groups = Vec::new();
+    let mut rest = points;
+    while !rest.is_empty() && groups.len() < POINT_SCENES_MAX {
+        let mut secs = 0.0;
+        let fits = rest.iter().take(POINTS_PER_SCENE).take_while(|point| {
+            secs += speech::estimate_secs(point, language) + speech::SENTENCE_PAUSE_SECS;
+            secs <= POINTS_SECS_MAX
+        });
+        let (group, later) = rest.split_at(fits.count().max(1));
+        groups.push(group);
+        rest = later;
+    }
+    groups
 }
 
 /// A sentence without the marks of a list or a heading.

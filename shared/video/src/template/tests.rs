@@ -138,7 +138,7 @@ fn a_prompt_of_four_thousand_characters_fits() {
         assert!(script.scenes.len() <= 6, "{}", script.scenes.len());
         for scene in &script.scenes {
             let secs = speech::estimate_secs(&scene.narration, script.language);
-            assert!(secs < 90.0, "{unit}: {secs} s");
+            assert!(secs < 45.0, "{unit}: {secs} s");
         }
     }
 }
