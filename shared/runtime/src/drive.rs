@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use qsketch_core::backoff::Jitter;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{
-    Act, Commit, Drive, Event, Failure, Footing, Message, MessageError, Owner, Pipeline, Step, Time, Write, decide,
+    Act, Commit, Drive, Event, Failure, Message, MessageError, Owner, Pipeline, Step, Time, Write, decide,
 };
 use tokio::sync::watch;
 
@@ -129,21 +129,6 @@ impl Worker {
         let lease = pipeline.step(drive.message().task.step()).map(|step| step.timeouts.heartbeat);
         let (commit, ()) = tokio::join!(self.commit(drive, write, delivery), self.hide_for_lease(delivery, lease));
         commit
-    }
-
-    /// Carries a write out; beside a later claim, the lease counts from here on as it does from the first.
-    async fn commit_and_hide(
-        &self,
-        pipeline: &Pipeline,
-        drive: &Drive,
-        write: &Write,
-        delivery: &Delivery,
-    ) -> Result<Event, PortError> {
-        let is_claim = matches!(write, Write::Task { footing: Footing::Absent | Footing::Seen { .. }, .. });
-        let step = pipeline.step(drive.message().task.step()).filter(|_| is_claim);
-        let lease = step.map(|step| step.timeouts.heartbeat);
-        let (commit, ()) = tokio::join!(self.commit(drive, write, delivery), self.hide_for_lease(delivery, lease));
-        Ok(Event::Committed(commit?))
     }
 
     /// Whoever received the message for us hid it for a time of its own: from the claim on, the lease counts.
@@ -293,7 +278,9 @@ impl Worker {
         if let Some(known) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
             return Ok(Some(Arc::clone(known)));
         }
-        let Some(loaded) = patiently(|| self.ports.table.load_pipeline(hash)).await?.map(Arc::new) else { return Ok(None) };
+        let Some(loaded) = patiently(|| self.ports.table.load_pipeline(hash)).await?.map(Arc::new) else {
+            return Ok(None);
+        };
         let mut known = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= PIPELINES_MAX {
             known.clear();

@@ -98,6 +98,12 @@ impl PortError {
         self.kind.remedy()
     }
 
+    /// Whether the same call may work in a moment: nobody has to do anything for it.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self.kind, PortErrorKind::Throttled | PortErrorKind::Unavailable)
+    }
+
     /// The error and its sources, in one line.
     #[must_use]
     pub fn chain(&self) -> String {
