@@ -87,6 +87,21 @@ impl Sim {
         self.world.now()
     }
 
+    /// Waits until something holds in this world; it is asked after every call's effect.
+    ///
+    /// It waits for ever where nothing moves any more: bound it with a timeout.
+    pub async fn until(&self, mut holds: impl FnMut(&Self) -> bool) {
+        loop {
+            let moved = self.world.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if holds(self) {
+                return;
+            }
+            moved.await;
+        }
+    }
+
     /// All calls so far, in the order in which they began.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {

@@ -105,6 +105,8 @@ impl Actor {
 /// The simulated world.
 pub(crate) struct World {
     pub(crate) clock: Arc<SimClock>,
+    /// Told after every effect of a call.
+    pub(crate) moved: Notify,
     state: Mutex<State>,
 }
 
@@ -131,7 +133,7 @@ impl World {
             files: Files::default(),
             abandoned_polls: 0,
         };
-        Arc::new(Self { clock: Arc::new(SimClock::new(seed)), state: Mutex::new(state) })
+        Arc::new(Self { clock: Arc::new(SimClock::new(seed)), moved: Notify::new(), state: Mutex::new(state) })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -203,6 +205,7 @@ impl World {
         pass: Pass,
         effected: Result<T, PortError>,
     ) -> Result<T, PortError> {
+        self.moved.notify_waiters();
         if pass.fault == Some(Fault::CrashAfter) {
             actor.crash();
         }
