@@ -1,0 +1,106 @@
+//! Steps that fail, hang and panic.
+
+use core::time::Duration;
+
+use qsketch_core::parts::{Outcome, Verdict};
+use qsketch_core::pipeline::{RetryPolicy, Timeouts};
+use qsketch_core::{Failure, JobStatus, TaskId};
+
+use crate::stage::{End, LEASE, Play, Stage, status};
+
+/// A script in which one task plays otherwise than the others.
+fn only(name: &'static str, play: impl Fn(u32) -> Play + Send + Sync) -> impl Fn(&TaskId, u32) -> Play + Send + Sync {
+    move |task, attempt| if task.to_string() == name { play(attempt) } else { Play::Make(Duration::ZERO) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_step_is_tried_again_after_10_and_20_seconds_and_then_the_job_has_failed() {
+    let stage = Stage::new(1, only("b#1", |n| Play::Fail(Failure::retry("Broken", format!("on purpose, {n}")))));
+    let worker = stage.worker("w");
+    let id = stage.submit("j").await;
+    let parts = stage.until_notified(&id).await;
+    worker.stop().await;
+    assert_eq!(status(&parts), JobStatus::Failed);
+    let closing = &parts.job.as_ref().unwrap().closings[0];
+    assert_eq!((closing.verdict, closing.attempt), (Verdict::Failed, Some(3)));
+    assert_eq!(closing.task.as_ref().map(ToString::to_string).as_deref(), Some("b#1"));
+    assert_eq!(closing.error_type.as_deref(), Some("Broken"));
+    assert_eq!(closing.error.as_ref().map(|error| error.as_str()), Some("on purpose, 3"));
+    let began: Vec<_> = stage.played("b#1").iter().map(|played| played.began).collect();
+    assert_eq!(began.len(), 3);
+    // A tenth of jitter, and a second because visibility counts in whole ones.
+    let waits = [began[1].since(began[0]), began[2].since(began[1])];
+    assert!((10_000..12_100).contains(&waits[0].as_millis()), "{waits:?}");
+    assert!((20_000..23_100).contains(&waits[1].as_millis()), "{waits:?}");
+    let task = &parts.tasks[&"b#1".parse().unwrap()];
+    assert_eq!((task.charged, task.attempts.len()), (3, 3));
+    assert_eq!(stage.notifications().len(), 1);
+    assert!(stage.notifications()[0].contains("on purpose, 3"));
+    assert_eq!(stage.played("c"), []);
+    stage.check_outputs(&id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_no_repetition_mends_closes_the_job_at_once() {
+    let stage = Stage::new(1, only("a", |_| Play::Fail(Failure::fail("Refused", "never"))));
+    let worker = stage.worker("w");
+    let id = stage.submit("j").await;
+    let began = stage.sim.now();
+    let parts = stage.until_notified(&id).await;
+    assert_eq!((status(&parts), stage.played("a").len()), (JobStatus::Failed, 1));
+    assert_eq!(stage.sim.now(), began);
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_to_close_ends_a_hanging_handler_and_another_attempt_goes_on() {
+    let timeouts = Timeouts { start_to_close: Duration::from_secs(70), heartbeat: LEASE, ..Timeouts::default() };
+    let hangs_once = only("c", |attempt| if attempt == 1 { Play::Hang } else { Play::Make(Duration::ZERO) });
+    let stage = Stage::with(1, timeouts, RetryPolicy::default(), hangs_once);
+    let worker = stage.worker("w");
+    let id = stage.submit("j").await;
+    let parts = stage.until_notified(&id).await;
+    worker.stop().await;
+    assert_eq!(status(&parts), JobStatus::Completed);
+    let first = &stage.played("c")[0];
+    let End::Dropped(dropped) = first.end else { panic!("it is still there: {first:?}") };
+    assert_eq!(dropped.since(first.began).as_secs(), 70);
+    let ended = &parts.tasks[&"c".parse().unwrap()].attempts;
+    assert_eq!(ended.len(), 1);
+    assert_eq!((ended[0].outcome, ended[0].error_type.as_str()), (Outcome::TimedOut, "StartToClose"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn schedule_to_close_ends_the_last_attempt_and_closes_the_job_as_timed_out() {
+    let timeouts = Timeouts {
+        start_to_close: Duration::from_secs(100),
+        schedule_to_close: Duration::from_secs(150),
+        heartbeat: LEASE,
+        ..Timeouts::default()
+    };
+    let stage = Stage::with(1, timeouts, RetryPolicy::default(), only("a", |_| Play::Hang));
+    let worker = stage.worker("w");
+    let id = stage.submit("j").await;
+    let began = stage.sim.now();
+    let parts = stage.until_notified(&id).await;
+    assert_eq!(status(&parts), JobStatus::TimedOut);
+    assert_eq!(stage.sim.now().since(began).as_secs(), 150);
+    let closing = &parts.job.as_ref().unwrap().closings[0];
+    assert_eq!((closing.error_type.as_deref(), closing.attempt), (Some("ScheduleToClose"), Some(2)));
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panicking_handler_is_a_failed_attempt_and_harms_nobody_else() {
+    let panics_once = only("b#0", |attempt| if attempt == 1 { Play::Panic } else { Play::Make(Duration::ZERO) });
+    let stage = Stage::new(1, panics_once);
+    let worker = stage.worker("w");
+    let id = stage.submit("j").await;
+    let parts = stage.until_notified(&id).await;
+    worker.stop().await;
+    assert_eq!(status(&parts), JobStatus::Completed);
+    let ended = &parts.tasks[&"b#0".parse().unwrap()].attempts[0];
+    assert_eq!((ended.outcome, ended.error_type.as_str()), (Outcome::Failed, "Panic"));
+    assert_eq!(ended.error.as_str(), "the step panicked on purpose");
+    assert_eq!((stage.played("b#1").len(), stage.played("b#2").len()), (1, 1));
+}

@@ -1,0 +1,13 @@
+//! The shell on the simulated world: real workers, real poll loops, no real waiting.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod batching;
+mod calls;
+mod disorder;
+mod failures;
+mod heartbeat;
+mod job;
+mod lambda;
+mod poison;
+mod stage;
+mod stopping;

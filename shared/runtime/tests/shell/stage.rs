@@ -1,0 +1,395 @@
+//! The stage that every test here plays on: a small pipeline `a → b#0..2 → c → z`, real workers, a simulated world.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use qsketch_core::decide::{Output, start_message};
+use qsketch_core::pipeline::{RetryPolicy, Timeouts};
+use qsketch_core::{Failure, Input, Job, JobId, JobStatus, Pipeline, StepSpec, TaskId, Tenant, Time, Write};
+use qsketch_runtime::batch::Outbox;
+use qsketch_runtime::poll::{self, Polling};
+use qsketch_runtime::ports::{Outgoing, Parts};
+use qsketch_runtime::{Attempt, Handler, PortError, Ports, QueueName, Stop, Stopper, Worker, shutdown};
+use qsketch_sim::{Call, Process, Sim};
+use tokio::task::JoinHandle;
+
+/// How many elements the list of `a` has.
+pub const WIDTH: u32 = 3;
+
+/// The tasks of one job, in an order in which they can run.
+pub const TASKS: [&str; 6] = ["a", "b#0", "b#1", "b#2", "c", "z@0"];
+
+/// The lease of every step, and for how long a received message is hidden.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// More simulated time than any test needs.
+const PATIENCE: Duration = Duration::from_secs(4 * 3_600);
+
+/// How one attempt plays.
+#[derive(Clone, Debug)]
+pub enum Play {
+    /// It works for this long and succeeds, without a call of its own.
+    Work(Duration),
+    /// It keeps an output made from its inputs' outputs; the finalizer notifies.
+    Make(Duration),
+    /// It fails.
+    Fail(Failure),
+    /// It never ends.
+    Hang,
+    /// It panics.
+    Panic,
+}
+
+/// What an attempt did, as the handler saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Played {
+    pub task: TaskId,
+    pub attempt: u32,
+    pub began: Time,
+    pub end: End,
+}
+
+/// How the handler's future ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It has not.
+    Open,
+    /// It returned or panicked.
+    Returned(Time),
+    /// It was dropped.
+    Dropped(Time),
+}
+
+type Script = dyn Fn(&TaskId, u32) -> Play + Send + Sync;
+
+/// A world with a pipeline.
+#[derive(Clone)]
+pub struct Stage {
+    pub sim: Sim,
+    pub pipeline: Pipeline,
+    script: Arc<Script>,
+    played: Arc<Mutex<Vec<Played>>>,
+}
+
+impl Stage {
+    /// A stage on which every attempt plays as `script` says.
+    pub fn new(seed: u64, script: impl Fn(&TaskId, u32) -> Play + Send + Sync + 'static) -> Self {
+        Self::with(seed, Timeouts { heartbeat: LEASE, ..Timeouts::default() }, RetryPolicy::default(), script)
+    }
+
+    pub fn with(
+        seed: u64,
+        timeouts: Timeouts,
+        retry: RetryPolicy,
+        script: impl Fn(&TaskId, u32) -> Play + Send + Sync + 'static,
+    ) -> Self {
+        let step = |name| StepSpec::new(name).timeouts(timeouts.clone()).retry(retry.clone());
+        let pipeline = Pipeline::builder("p")
+            .step(step("a"))
+            .step(step("b").over("a"))
+            .step(step("c").after(["b"]))
+            .finalizer(step("z"))
+            .build()
+            .unwrap();
+        Self { sim: Sim::new(seed), pipeline, script: Arc::new(script), played: Arc::default() }
+    }
+
+    /// Begins a job, as intake does; its first message is sent.
+    pub async fn submit(&self, id: &str) -> JobId {
+        let job = self.begin(id).await;
+        let begun = self.sim.parts(&job).job.unwrap();
+        self.send("a", &start_message(&self.pipeline, &begun).body()).await;
+        job
+    }
+
+    /// Begins a job without its first message.
+    pub async fn begin(&self, id: &str) -> JobId {
+        let outside = self.sim.observer();
+        outside.table.keep_pipeline(&self.pipeline).await.unwrap();
+        let (id, tenant) = (JobId::try_from(id).unwrap(), Tenant::try_from("t").unwrap());
+        let job = Job::begun(id.clone(), tenant, &self.pipeline, self.sim.now());
+        let input = Input {
+            layout: 1,
+            job_id: id.clone(),
+            content_hash: "h".to_owned(),
+            submission: serde_json::json!({"prompt": "p"}),
+            received_at: self.sim.now(),
+            expires_at: job.expires_at,
+        };
+        outside.table.commit(&id, &Write::CreateInput(Box::new(input))).await.unwrap();
+        outside.table.commit(&id, &Write::CreateJob(Box::new(job))).await.unwrap();
+        id
+    }
+
+    pub async fn send(&self, queue: &str, body: &str) {
+        let message = Outgoing::new(body.to_owned());
+        self.sim.observer().queues.send(&QueueName::new(queue), &[message]).await.unwrap()[0].as_ref().unwrap();
+    }
+
+    /// Starts a worker process that serves all four queues.
+    pub fn worker(&self, name: &str) -> Running {
+        self.worker_of(name, &["a", "b", "c", "z"])
+    }
+
+    /// Starts a worker process that serves these queues.
+    pub fn worker_of(&self, name: &str, queues: &[&str]) -> Running {
+        let process = self.sim.process(name);
+        let (stopper, stop) = shutdown::pair();
+        let outbox = Outbox::new(process.ports().queues);
+        let loops =
+            queues.iter().map(|queue| tokio::spawn(self.poll(&process, &outbox, queue, stop.clone()))).collect();
+        Running { process, stopper, loops }
+    }
+
+    /// The consumer of one queue.
+    pub fn consumer(&self, ports: &Ports, outbox: &Outbox, queue: &str) -> Arc<Worker> {
+        let handler = Arc::new(Player { script: Arc::clone(&self.script), played: Arc::clone(&self.played) });
+        Arc::new(Worker::new(ports.clone(), outbox.clone(), QueueName::new(queue), handler))
+    }
+
+    fn poll(
+        &self,
+        process: &Process,
+        outbox: &Outbox,
+        queue: &str,
+        stop: Stop,
+    ) -> impl Future<Output = Result<(), PortError>> + Send + use<> {
+        let (ports, outbox) = (process.ports(), outbox.clone());
+        let consumer = self.consumer(&ports, &outbox, queue);
+        let wait = Duration::from_secs(20);
+        let polling = Polling { queue: QueueName::new(queue), concurrency: 4, wait, hide: LEASE };
+        async move { poll::run(&polling, ports.queues, &outbox, consumer, &stop).await }
+    }
+
+    /// Waits until something holds.
+    pub async fn until(&self, what: &str, holds: impl FnMut(&Sim) -> bool) {
+        if tokio::time::timeout(PATIENCE, self.sim.until(holds)).await.is_err() {
+            panic!("it never came to this: {what}\n{}", self.log());
+        }
+    }
+
+    /// Waits until a job's finalizer is recorded.
+    pub async fn until_notified(&self, job: &JobId) -> Parts {
+        let notified = |sim: &Sim| {
+            let job = sim.parts(job).job;
+            job.is_some_and(|job| job.done.keys().any(|task| task.step().as_str() == "z"))
+        };
+        self.until("the finalizer is recorded", notified).await;
+        self.sim.parts(job)
+    }
+
+    /// Waits until a job's finalizer is recorded, or has failed for good.
+    pub async fn until_over(&self, job: &JobId) {
+        let is_over = |sim: &Sim| {
+            let recorded =
+                sim.parts(job).job.is_some_and(|job| job.done.keys().any(|task| task.step().as_str() == "z"));
+            recorded || !sim.messages(&QueueName::new("z").dead()).is_empty()
+        };
+        self.until("the finalizer is over", is_over).await;
+    }
+
+    /// Waits until an attempt of this task has begun.
+    pub async fn until_begun(&self, task: &str, attempt: u32) -> Played {
+        // A handler begins after the effect that let it begin; the next effect, at the latest a heartbeat's, finds it.
+        loop {
+            if let Some(found) = self.played(task).into_iter().find(|played| played.attempt == attempt) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// What the attempts of a task did.
+    pub fn played(&self, task: &str) -> Vec<Played> {
+        self.played.lock().unwrap().iter().filter(|played| played.task.to_string() == task).cloned().collect()
+    }
+
+    /// How often each task was recorded, in the table's own history.
+    pub fn records(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for committed in self.sim.commits() {
+            if let Write::Record { task, .. } | Write::RecordFinal { task, .. } = committed.write {
+                *counts.entry(format!("{} {task}", committed.job)).or_insert(0) += 1;
+            }
+        }
+        counts
+    }
+
+    /// The notifications, without repetitions.
+    pub fn notifications(&self) -> Vec<String> {
+        let mut bodies: Vec<_> =
+            self.sim.messages(&QueueName::new("notifications")).into_iter().map(|message| message.body).collect();
+        bodies.sort();
+        bodies.dedup();
+        bodies
+    }
+
+    /// Each task was recorded once, the outputs are those of the winners, and nothing was overwritten.
+    pub fn check_outputs(&self, job: &JobId) {
+        let parts = self.sim.parts(job);
+        let done = parts.job.unwrap().done;
+        for (task, count) in self.records() {
+            assert_eq!(count, 1, "{task} was recorded {count} times\n{}", self.log());
+        }
+        assert_eq!(self.sim.overwritten(), Vec::<String>::new());
+        for (task, record) in &done {
+            let key = qsketch_runtime::attempt::key(job.as_str(), task, record.attempt, OUTPUT);
+            let output = String::from_utf8(self.sim.bytes(&key).unwrap()).unwrap();
+            for line in output.lines().filter(|line| line.starts_with("in ")) {
+                let mut words = line.split(' ').skip(1);
+                let (input, attempt, nonce) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+                let winner = &done[&input.parse::<TaskId>().unwrap()];
+                assert_eq!(attempt, winner.attempt.to_string(), "{task} saw another attempt of {input}");
+                let key = qsketch_runtime::attempt::key(job.as_str(), &input.parse().unwrap(), winner.attempt, OUTPUT);
+                let kept = String::from_utf8(self.sim.bytes(&key).unwrap()).unwrap();
+                assert!(kept.contains(nonce), "{task} saw another output of {input}");
+            }
+        }
+    }
+
+    /// The calls as lines, for a failed assertion.
+    pub fn log(&self) -> String {
+        let line = |call: Call| {
+            let at = call.at.since(qsketch_sim::EPOCH).as_millis();
+            format!("{at:>8} {:>4} {:<8} {:<12} {} {:?}", call.number, call.process, call.kind, call.target, call.fault)
+        };
+        self.sim.calls().into_iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// How a job closed, in one word.
+pub fn status(parts: &Parts) -> JobStatus {
+    parts.job.as_ref().unwrap().status
+}
+
+/// A worker process.
+pub struct Running {
+    pub process: Process,
+    pub stopper: Stopper,
+    pub loops: Vec<JoinHandle<Result<(), PortError>>>,
+}
+
+impl Running {
+    /// Tells it to stop and waits until it has.
+    pub async fn stop(self) {
+        self.stopper.stop();
+        for ended in self.loops {
+            ended.await.unwrap().unwrap();
+        }
+    }
+
+    /// Kills it.
+    pub fn crash(self) {
+        self.process.crash();
+        self.loops.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// The name of every attempt's output.
+const OUTPUT: &str = "out.txt";
+
+/// How often the player repeats a call that fails: its own faults are not what is tested.
+const TRIES: usize = 50;
+
+struct Player {
+    script: Arc<Script>,
+    played: Arc<Mutex<Vec<Played>>>,
+}
+
+#[async_trait]
+impl Handler for Player {
+    async fn run(&self, attempt: &Attempt) -> Result<Output, Failure> {
+        let mut seen = Seen::new(self, attempt);
+        let play = (self.script)(attempt.task(), attempt.number());
+        let result = match play {
+            Play::Work(span) => {
+                tokio::time::sleep(span).await;
+                Ok(output(attempt))
+            }
+            Play::Make(span) => {
+                tokio::time::sleep(span).await;
+                make(attempt).await.map(|()| output(attempt))
+            }
+            Play::Fail(failure) => Err(failure),
+            Play::Hang => core::future::pending().await,
+            Play::Panic => {
+                seen.end = End::Returned(attempt.now());
+                panic!("the step panicked on purpose")
+            }
+        };
+        seen.end = End::Returned(attempt.now());
+        result
+    }
+}
+
+fn output(attempt: &Attempt) -> Output {
+    let is_start = attempt.task().step().as_str() == "a";
+    let result = (attempt.task().step().as_str() == "c").then(|| attempt.ports().store.location("result"));
+    Output { width: is_start.then_some(WIDTH), result }
+}
+
+/// Reads the inputs' outputs and keeps one of its own that names them; the finalizer notifies.
+async fn make(attempt: &Attempt) -> Result<(), Failure> {
+    let mut text = format!("made {}\n", attempt.ports().clock.nonce());
+    let inputs = match attempt.task().step().as_str() {
+        "b" => "a",
+        "c" => "b",
+        _ => "",
+    };
+    if let Ok(step) = inputs.try_into() {
+        for input in attempt.tasks_of(&step) {
+            let bytes = patiently(|| attempt.get(&input, OUTPUT, 1_000)).await?;
+            let made = String::from_utf8(bytes).unwrap();
+            let nonce = made.lines().next().and_then(|line| line.strip_prefix("made ")).unwrap();
+            text.push_str(&format!("in {input} {} {nonce}\n", attempt.job().done[&input].attempt));
+        }
+    }
+    patiently(|| attempt.put(OUTPUT, text.clone().into_bytes(), "text/plain")).await?;
+    if let Some((number, closing)) = attempt.closing() {
+        let event = serde_json::json!({ "job": attempt.job().job_id, "closing": number, "is": closing }).to_string();
+        let queue = QueueName::new("notifications");
+        patiently(|| attempt.send(&queue, Outgoing::new(event.clone()))).await?;
+    }
+    Ok(())
+}
+
+async fn patiently<T, F: Future<Output = Result<T, Failure>>>(mut call: impl FnMut() -> F) -> Result<T, Failure> {
+    let mut last = None;
+    for _ in 0..TRIES {
+        match call().await {
+            Ok(got) => return Ok(got),
+            Err(failure) => last = Some(failure),
+        }
+    }
+    Err(last.unwrap())
+}
+
+/// Notes that an attempt began, and how it ended, whichever way it did.
+struct Seen<'a> {
+    player: &'a Player,
+    attempt: &'a Attempt,
+    place: usize,
+    end: End,
+}
+
+impl<'a> Seen<'a> {
+    fn new(player: &'a Player, attempt: &'a Attempt) -> Self {
+        let mut played = player.played.lock().unwrap();
+        played.push(Played {
+            task: attempt.task().clone(),
+            attempt: attempt.number(),
+            began: attempt.now(),
+            end: End::Open,
+        });
+        Self { player, attempt, place: played.len() - 1, end: End::Open }
+    }
+}
+
+impl Drop for Seen<'_> {
+    fn drop(&mut self) {
+        let end = if self.end == End::Open { End::Dropped(self.attempt.now()) } else { self.end };
+        self.player.played.lock().unwrap()[self.place].end = end;
+    }
+}
