@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use qsketch_core::decide::Output;
 use qsketch_core::{Failure, failure::Remedy};
 use qsketch_media::sheets::{self, SCENE_FILE, SCENE_SHEET, SceneSheet};
-use qsketch_media::{Bench, MissingTool};
+use qsketch_media::{Bench, MissingTool, chain};
 use qsketch_runtime::config::Environment;
 use qsketch_runtime::{Attempt, Handler};
 use qsketch_video::{Scene, Script, speech};
@@ -120,7 +120,7 @@ fn failure_of(error: RenderError) -> Failure {
         RenderError::NoScene { .. } => Remedy::Fail,
         _ => Remedy::Retry { after: None },
     };
-    Failure::new(error.error_type(), error.chain(), remedy)
+    Failure::new(error.error_type(), chain(&error), remedy)
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ pub enum RenderError {
         class_name: String,
     },
     /// Manim ended well and left no video.
-    #[error("Manim left no video: {0}")]
+    #[error("Manim left no video")]
     NoVideo(#[source] NotRegular),
     /// The video can't be read to its end.
     #[error("the video is damaged")]
@@ -110,17 +110,6 @@ impl RenderError {
             Self::Killed { .. } => "RenderKilled",
             Self::NoScene { .. } => "NoScene",
             Self::NoVideo(_) | Self::Damaged(_) | Self::Wrong(_) => "BadVideo",
-        }
-    }
-
-    /// The error and what lay beneath it, in one line.
-    #[must_use]
-    pub fn chain(&self) -> String {
-        match self {
-            Self::Damaged(source) => format!("{self}: {source}"),
-            Self::Tool(source) => format!("{self}: {source}"),
-            Self::Write { source, .. } => format!("{self}: {source}"),
-            other => other.to_string(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Real Manim on tiny scenes, good and bad. `QSKETCH_MANIM_PYTHON` names the Python that has Manim.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
+
 use core::time::Duration;
 use std::path::Path;
 
-use qsketch_media::Bench;
+use qsketch_media::{Bench, chain};
 use qsketch_render_manim::{Manim, Order, RenderError, Rendered};
 use qsketch_runtime::config::Environment;
 use qsketch_runtime::process::{Announcer, ToolLog};
@@ -40,7 +42,7 @@ impl Try {
         let one = Self::new();
         match one.render(code, &mut Vec::new()).await {
             Ok(rendered) => panic!("it rendered: {rendered:?}\n{}", one.log.text()),
-            Err(error) => (error.error_type(), error.chain()),
+            Err(error) => (error.error_type(), chain(&error)),
         }
     }
 }

@@ -62,8 +62,8 @@ impl MediaError {
     #[must_use]
     pub fn failure(&self, error_type: &str) -> Failure {
         match self {
-            Self::Tool(error) => Failure::retry("ToolMissing", error),
-            other => Failure::retry(error_type, other),
+            Self::Tool(error) => Failure::retry("ToolMissing", crate::chain(error)),
+            other => Failure::retry(error_type, crate::chain(other)),
         }
     }
 }

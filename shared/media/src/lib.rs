@@ -19,3 +19,20 @@ pub use check::{NotRegular, regular};
 pub use ffmpeg::{Bench, CONTAINER, Ffmpeg, MediaError, Untrusted};
 pub use probe::{Picture, Probed, Sound};
 pub use program::{MissingTool, program, version};
+
+/// How many sources of an error are told.
+const SOURCES_MAX: usize = 8;
+
+/// An error and what lay beneath it, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    for _ in 0..SOURCES_MAX {
+        let Some(source) = next else { break };
+        line.push_str(": ");
+        line.push_str(&source.to_string());
+        next = source.source();
+    }
+    line
+}
