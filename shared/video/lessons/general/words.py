@@ -63,9 +63,21 @@ def drawable(text):
     return "".join(c for c in text if c.isspace() or has_outline(c))
 
 
+def on_baseline(text, size, color, weight):
+    """A line whose letters stand at y = 0 as they would beside a bar, whatever letters it has; lines then keep equal steps."""
+    if is_rtl(text):
+        return label(text, size, color, width=99, weight=weight)
+    drawn = label("|" + text, size, color, width=99, weight=weight)
+    bar = drawn[0]
+    drawn.shift(bar.get_center()[1] * DOWN)
+    drawn.remove(bar)
+    drawn.words = text
+    return drawn
+
+
 def block(text, size, wide, width, height, color=INK, weight=NORMAL, centred=False):
     """A text in lines of at most `wide` columns, scaled down until it fits into `width` and `height`."""
-    lines = [label(line, size, color, width=99, weight=weight) for line in wrap(drawable(text), wide)]
+    lines = [on_baseline(line, size, color, weight) for line in wrap(drawable(text), wide)]
     lines = [line for line in lines if len(line) and line.width > 0]
     if not lines:
         # No font has a glyph for any of it: a short rule stands for the text.
@@ -74,7 +86,7 @@ def block(text, size, wide, width, height, color=INK, weight=NORMAL, centred=Fal
     # Equal steps from line to line, whatever letters a line has.
     step, group = size / 96 * 1.42, VGroup(*lines)
     for n, line in enumerate(lines):
-        line.move_to(step * n * DOWN)
+        line.set_x(0).shift(step * n * DOWN)
         if not centred:
             line.align_to(ORIGIN, side)
     if group.width > width:

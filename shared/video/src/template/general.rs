@@ -219,10 +219,12 @@ impl Maker {
 /// The points, scene by scene: as many as one scene has room and time for, in at most [`POINT_SCENES_MAX`] scenes.
 fn grouped(points: &[String], language: Language) -> Vec<&[String]> {
     let mut groups = Vec::new();
-    let mut rest = points;
+    let mut rest = &points[..points.len().min(POINTS_PER_SCENE * POINT_SCENES_MAX)];
+    // Four points are two and two, not three and one.
+    let even = rest.len().div_ceil(rest.len().div_ceil(POINTS_PER_SCENE).max(1)).max(1);
     while !rest.is_empty() && groups.len() < POINT_SCENES_MAX {
         let mut secs = 0.0;
-        let fits = rest.iter().take(POINTS_PER_SCENE).take_while(|point| {
+        let fits = rest.iter().take(even).take_while(|point| {
             secs += speech::estimate_secs(point, language) + speech::SENTENCE_PAUSE_SECS;
             secs <= POINTS_SECS_MAX
         });

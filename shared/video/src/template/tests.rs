@@ -144,6 +144,22 @@ fn a_prompt_of_four_thousand_characters_fits() {
 }
 
 #[test]
+fn four_points_are_shared_evenly_and_slow_speech_gets_more_scenes() {
+    let script = TemplateProvider.script(&request("Tea. It is hot. It is green. It is old. It is good.")).unwrap();
+    let points = |script: &Script| -> Vec<usize> {
+        script
+            .scenes
+            .iter()
+            .filter(|scene| scene.class_name == "Points")
+            .map(|scene| speech::sentences(&scene.narration).len())
+            .collect()
+    };
+    assert_eq!(points(&script), [2, 2]);
+    let slow = "茶。".to_owned() + &"它来自中国的茶树叶子，人们把叶子晒干，揉捻，有时还会熏制它们。".repeat(3);
+    assert_eq!(points(&TemplateProvider.script(&request(&slow)).unwrap()), [2, 1]);
+}
+
+#[test]
 fn one_word_becomes_three_scenes() {
     let script = TemplateProvider.script(&request("Entropy")).unwrap();
     let names: Vec<&str> = script.scenes.iter().map(|scene| scene.class_name.as_str()).collect();
