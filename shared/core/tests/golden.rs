@@ -39,6 +39,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 /// Compares a value with its golden file, text by text, or writes the file where `BLESS=1`.
+#[allow(clippy::disallowed_methods, reason = "a test has no main to be told by")]
 fn is_as_kept(name: &str, value: &impl Serialize) -> Tried<String> {
     let text = serde_json::to_string_pretty(value)? + "\n";
     if std::env::var_os("BLESS").is_some_and(|bless| bless == "1") {

@@ -52,6 +52,8 @@ pub enum Action {
     Commit(u8, Reply),
     /// The work ends, and the write that follows from it is carried out.
     Work(u8, End, Reply),
+    /// A worker is told to stop while its drive waits for an answer, which it then ignores.
+    Stop(u8),
     /// A heartbeat that changes something: it renews a lapsed lease, or ends the work.
     Beat(u8),
     /// The next message is sent.
@@ -99,6 +101,7 @@ pub fn faults(book: &Book, state: &State, action: Action) -> [Option<Fault>; 2] 
         Action::VisibilityLapse(..) => Some(Fault::VisibilityLapse),
         Action::Duplicate(_) => Some(Fault::Duplicate),
         Action::Crash(_) => Some(Fault::Crash),
+        Action::Stop(_) => Some(Fault::Stop),
         Action::Late => Some(Fault::Late),
         Action::Deliver { .. }
         | Action::ReadJob(_)
@@ -172,6 +175,9 @@ pub fn list(config: &Config, finalizer: usize, book: &Book, state: &State, actio
 fn of_slot(state: &State, index: usize, actions: &mut Vec<Action>) {
     let (slot, name) = (state.slots[index], number(index));
     let replies = [Reply::Arrives, Reply::Lost, Reply::GivenUp];
+    if matches!(slot.phase, Phase::ClaimBesideLoad | Phase::Load | Phase::LoadJob | Phase::Commit) {
+        actions.push(Action::Stop(name));
+    }
     match slot.phase {
         Phase::Idle => {}
         Phase::ClaimBesideLoad | Phase::Load => {

@@ -86,7 +86,7 @@ pub enum Fault {
     FinalFailure,
     /// An attempt is ended at its start-to-close timeout.
     Timeout,
-    /// A worker is told to stop while it works.
+    /// A worker is told to stop, while it works or waits for an answer.
     Stop,
     /// The job's deadline and every timeout pass.
     Late,

@@ -30,5 +30,8 @@ pub mod config;
 pub mod explore;
 pub mod promise;
 pub mod protocol;
+mod reduce;
 pub mod state;
 pub mod tell;
+mod turn;
+mod watch;

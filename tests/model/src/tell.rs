@@ -59,6 +59,7 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
             let written = changes(&book, before, after);
             format!("{} {end} {} attempt {attempt} and writes it: {written}{}", who(slot), of(slot), lost(reply))
         }
+        Action::Stop(slot) => format!("{} is told to stop at {}, and waits for no answer", who(slot), of(slot)),
         Action::Beat(slot) => format!("{} heartbeats at {}: {}", who(slot), of(slot), changes(&book, before, after)),
         Action::Send(slot, reply) => {
             let at = before.slots[usize::from(slot)];

@@ -11,7 +11,8 @@ fn caught(broken: Broken, graph: Graph, processes: &[u8], faults: u8, kinds: &[F
     let name = format!("{broken:?}");
     let config = Config::new("broken", graph, faults, kinds).processes(processes).broken(broken);
     let ours = explore(&Protocol::new(config.clone()));
-    let found = ours.counterexample.unwrap_or_else(|| panic!("{name} is not caught in {} states", ours.unique));
+    assert!(ours.counterexample.is_some(), "{name} is not caught in {} states", ours.unique);
+    let Some(found) = ours.counterexample else { return };
     println!("{name}: not true that {}, after {} states:\n  {}", found.promise, ours.unique, found.trace.join("\n  "));
     assert_eq!(found.promise, promise);
     let theirs = check(Protocol::new(config.clone()));

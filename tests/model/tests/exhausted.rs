@@ -17,9 +17,18 @@ fn exhaust(config: Config) {
         "{:58} {:>9} states {:>10} reached, depth {:>3}, {:>6.1} s ({decided} decisions, {written} writes)",
         config.name, ours.unique, ours.states, ours.depth, ours_secs
     );
-    if let Some(found) = ours.counterexample {
-        panic!("{}:\n  {}", found.promise, found.trace.join("\n  "));
-    }
+    let told = ours.counterexample.map(|found| {
+        format!(
+            "{}:
+  {}",
+            found.promise,
+            found.trace.join(
+                "
+  "
+            )
+        )
+    });
+    assert!(told.is_none(), "{}", told.unwrap_or_default());
     let start = Instant::now();
     let theirs = check(protocol);
     println!("{:58} {:>9} states, stateright {:.1} s", config.name, theirs.unique, start.elapsed().as_secs_f64());

@@ -1,0 +1,316 @@
+//! The shell and its world, as far as the protocol depends on them: one action at a time.
+//!
+//! A local step of a drive is taken together with the operation on the table that it leads to: nobody else can see
+//! what stands between them. Everything that others can see is a step of its own: each read, each write, each send, the
+//! acknowledgement.
+
+use qsketch_core::decide::{Act, Drive, Step, start_message};
+use qsketch_core::parts::Part;
+use qsketch_core::write::{Commit, Write};
+
+use crate::action::{Action, End, Reply};
+use crate::book::{Book, Heard, NOW, Wrote, now, owner};
+use crate::config::Broken;
+use crate::promise::Promise;
+use crate::protocol::{Protocol, plan};
+use crate::state::{Copied, Phase, SLOTS, Slot, State, number};
+
+/// One action on a state.
+pub(crate) struct Turn<'a> {
+    pub(crate) protocol: &'a Protocol,
+    pub(crate) book: &'a mut Book,
+    pub(crate) before: &'a State,
+    pub(crate) state: State,
+}
+
+impl Turn<'_> {
+    /// Takes the action; false when it can't be taken or changes nothing.
+    pub(crate) fn act(&mut self, action: Action) -> bool {
+        match action {
+            Action::Deliver { task, copy, slot } => self.deliver(task.into(), copy.into(), slot.into()),
+            Action::Claim(slot, reply) => return self.claim(slot.into(), reply),
+            Action::ReadJob(slot) => self.read_job(slot.into()),
+            Action::ReadTask(slot) => {
+                let slot = usize::from(slot);
+                let task = self.state.tasks[usize::from(self.state.slots[slot].task)];
+                self.state.slots[slot].answers.task = Some(self.book.seen_by(task, self.protocol.me(slot)));
+                self.loaded(slot);
+            }
+            Action::Commit(slot, reply) => return self.commit(slot.into(), reply),
+            Action::Work(slot, end, reply) => return self.work(slot.into(), end, reply),
+            Action::Stop(slot) => self.hear(slot.into(), Heard::Stopping),
+            Action::Beat(slot) => return self.beat(slot.into()),
+            Action::Send(slot, reply) => return self.send(slot.into(), reply),
+            Action::Settle(slot, stale) => return self.settle(slot.into(), stale.map(usize::from)),
+            Action::LeaseLapse(task) => {
+                let task = &mut self.state.tasks[usize::from(task)];
+                *task = self.book.lapsed(*task);
+            }
+            Action::WaitOver(task) => {
+                let task = &mut self.state.tasks[usize::from(task)];
+                *task = self.book.waited(*task);
+            }
+            Action::VisibilityLapse(task, copy) => {
+                self.state.copies[usize::from(task)][usize::from(copy)] = Copied::Again;
+                self.state.sort_copies(task.into());
+            }
+            Action::Duplicate(task) => self.state.add_copy(task.into(), Copied::Fresh),
+            Action::Crash(process) => {
+                for slot in 0..self.protocol.config.processes.len() {
+                    if self.protocol.config.processes[slot] == process && self.state.slots[slot].phase != Phase::Idle {
+                        self.give_up(slot);
+                    }
+                }
+            }
+            Action::Late => self.state.is_late = true,
+        }
+        true
+    }
+
+    fn deliver(&mut self, task: usize, copy: usize, slot: usize) {
+        let receives = if self.state.copies[task][copy] == Copied::Fresh { 1 } else { 2 };
+        self.state.copies[task][copy] = Copied::Held(number(slot));
+        self.state.sort_copies(task);
+        let mut message = start_message(&self.protocol.pipeline, &self.protocol.job);
+        message.task = self.protocol.tasks[task].clone();
+        let drive = self.book.drives.number(Drive::new(message, owner("me")));
+        self.state.slots[slot] = Slot { task: number(task), drive, ..Slot::default() };
+        self.hear(slot, Heard::Delivered(receives));
+    }
+
+    /// Carries a write out on the part that it is about.
+    fn write(&mut self, slot: usize, step: u32) -> Wrote {
+        let task = usize::from(self.state.slots[slot].task);
+        let is_task =
+            matches!(self.book.steps.value(step), Step::ClaimBesideLoad(_) | Step::Commit(Write::Task { .. }));
+        let current = if is_task { self.state.tasks[task] } else { self.state.job };
+        let wrote = self.book.write(step, current, self.protocol.me(slot));
+        self.keep(task, wrote);
+        wrote
+    }
+
+    fn keep(&mut self, task: usize, wrote: Wrote) {
+        match wrote {
+            Wrote::Job(true, job) => self.state.job = job,
+            Wrote::Task(true, part) => {
+                self.check_lease(task, part);
+                self.state.tasks[task] = part;
+            }
+            Wrote::Job(false, _) | Wrote::Task(false, _) => {}
+        }
+    }
+
+    fn claim(&mut self, slot: usize, reply: Reply) -> bool {
+        let Wrote::Task(is_written, part) = self.write(slot, self.state.slots[slot].step) else { return false };
+        match reply {
+            Reply::Arrives => {
+                let seen = self.book.seen_by(part, self.protocol.me(slot));
+                let answers = &mut self.state.slots[slot].answers;
+                (answers.task, answers.is_written) = (Some(seen), is_written);
+                self.loaded(slot);
+            }
+            Reply::Lost => return is_written,
+            Reply::GivenUp => self.give_up(slot),
+        }
+        is_written || reply == Reply::Arrives
+    }
+
+    fn read_job(&mut self, slot: usize) {
+        if self.state.slots[slot].phase != Phase::LoadJob {
+            self.state.slots[slot].answers.job = Some(self.state.job);
+            return self.loaded(slot);
+        }
+        let known = self.book.drives.value(self.state.slots[slot].drive).job().cloned();
+        let job = match (self.protocol.config.broken, known) {
+            (Some(Broken::NoSecondLoad), Some(known)) => self.book.job(known),
+            _ => self.state.job,
+        };
+        self.hear(slot, Heard::JobLoaded(job));
+    }
+
+    /// Goes on once both answers are there.
+    fn loaded(&mut self, slot: usize) {
+        let Slot { phase, answers, .. } = self.state.slots[slot];
+        let (Some(job), Some(task)) = (answers.job, answers.task) else { return };
+        let heard = match phase {
+            Phase::ClaimBesideLoad => Heard::Claimed(answers.is_written, task, job),
+            _ => Heard::Loaded(job, task),
+        };
+        self.hear(slot, heard);
+    }
+
+    fn commit(&mut self, slot: usize, reply: Reply) -> bool {
+        let Slot { drive, step, .. } = self.state.slots[slot];
+        let wrote = self.write(slot, step);
+        let (Wrote::Job(is_written, _) | Wrote::Task(is_written, _)) = wrote;
+        match (reply, wrote) {
+            (Reply::Lost, _) => return is_written,
+            (Reply::GivenUp, _) => {
+                self.give_up(slot);
+                return is_written;
+            }
+            (Reply::Arrives, Wrote::Job(is_written, mut job)) => {
+                if is_written && self.protocol.config.broken == Some(Broken::StaleJoin) {
+                    job = self.book.job_as_known(drive, step).unwrap_or(job);
+                }
+                self.hear(slot, Heard::JobCommitted(is_written, job));
+            }
+            (Reply::Arrives, Wrote::Task(is_written, part)) => {
+                let seen = self.book.seen_by(part, self.protocol.me(slot));
+                self.hear(slot, Heard::TaskCommitted(is_written, seen));
+            }
+        }
+        true
+    }
+
+    fn work(&mut self, slot: usize, end: End, reply: Reply) -> bool {
+        self.hear(
+            slot,
+            match end {
+                End::Done => Heard::Worked,
+                End::Failed => Heard::Failed,
+                End::FailedForGood => Heard::FailedForGood,
+                End::TimedOut => Heard::TimedOut,
+                End::Stopped => Heard::Stopping,
+            },
+        );
+        if self.state.slots[slot].phase == Phase::Commit { self.commit(slot, reply) } else { reply == Reply::Arrives }
+    }
+
+    fn beat(&mut self, slot: usize) -> bool {
+        let Slot { drive, task, .. } = self.state.slots[slot];
+        let (task, me) = (usize::from(task), self.protocol.me(slot));
+        let Some(hold) = self.book.drives.value(drive).hold(&self.protocol.pipeline) else { return false };
+        let write = hold.beat(None, now(self.state.is_late));
+        let wrote = self.book.carry_out(write, self.state.tasks[task], me);
+        self.keep(task, wrote);
+        let Wrote::Task(is_written, part) = wrote else { return false };
+        let seen = self.book.seen_by(part, me);
+        let found = self.book.task_at(seen).map(|task| Part::Task(Box::new(task.clone())));
+        let commit = match (is_written, found) {
+            (true, Some(part)) => Commit::Written(part),
+            (_, found) => Commit::Overtaken(found),
+        };
+        if hold.verdict(&commit, Some(self.book.job_at(self.state.job))) == qsketch_core::decide::Beat::Stop {
+            self.hear(slot, Heard::Lost(self.state.job, seen));
+        }
+        true
+    }
+
+    fn send(&mut self, slot: usize, reply: Reply) -> bool {
+        let Slot { step, act, .. } = self.state.slots[slot];
+        let plan = plan(self.protocol, self.book.steps.value(step));
+        let first = usize::from(self.protocol.config.broken == Some(Broken::AcknowledgeFirst));
+        let Some(task) = usize::from(act).checked_sub(first).and_then(|next| plan.sends.get(next)) else {
+            return false;
+        };
+        self.state.add_copy(*task, Copied::Fresh);
+        if reply == Reply::Arrives {
+            self.state.slots[slot].act += 1;
+            if usize::from(act) + 1 == plan.sends.len() + first && first == 1 {
+                self.state.slots[slot] = Slot::default();
+            }
+        }
+        true
+    }
+
+    fn settle(&mut self, slot: usize, stale: Option<usize>) -> bool {
+        let Slot { step, act, task, .. } = self.state.slots[slot];
+        let plan = plan(self.protocol, self.book.steps.value(step));
+        let is_first = self.protocol.config.broken == Some(Broken::AcknowledgeFirst);
+        let due = if is_first { 0 } else { plan.sends.len() };
+        if usize::from(act) != due {
+            return false;
+        }
+        let task = usize::from(task);
+        match plan.end {
+            Act::Acknowledge | Act::DeadLetter(_) => {
+                if let Some(copy) = self.state.own_copy(slot).or(stale) {
+                    self.state.copies[task][copy] = Copied::None;
+                    self.state.sort_copies(task);
+                }
+            }
+            _ if stale.is_some() => return false,
+            Act::Hide(_) | Act::GiveBack | Act::LetGo => self.state.reveal(slot),
+            Act::Send(_) => panic!("not a last act"),
+        }
+        if let Act::DeadLetter(_) = plan.end {
+            self.breaks(Promise::NoDeadLetter);
+        }
+        if is_first && !plan.sends.is_empty() {
+            self.state.slots[slot].act = 1;
+        } else {
+            self.state.slots[slot] = Slot::default();
+        }
+        true
+    }
+
+    /// Ends a drive without a word: its message comes back, its lease stays.
+    fn give_up(&mut self, slot: usize) {
+        self.state.reveal(slot);
+        self.state.slots[slot].phase = Phase::Settle;
+        self.retire(slot);
+        self.state.slots[slot] = Slot::default();
+    }
+
+    /// The leases of a slot whose drive has nothing to write any more belong to nobody.
+    fn retire(&mut self, slot: usize) {
+        let me = self.protocol.me(slot);
+        let is_driving = |slot: &Slot| !matches!(slot.phase, Phase::Idle | Phase::Settle);
+        let others = (0..SLOTS).filter(|other| *other != slot && is_driving(&self.state.slots[*other]));
+        if others.into_iter().any(|other| self.protocol.me(other) == me) {
+            return;
+        }
+        for task in &mut self.state.tasks {
+            *task = self.book.gone_of(*task, me);
+        }
+    }
+
+    /// Tells a drive what happened, by the real `decide`, and takes up the step that it answers.
+    fn hear(&mut self, slot: usize, heard: Heard) {
+        let (drive, mut step) = self.book.decide(self.state.slots[slot].drive, heard, self.state.is_late);
+        let phase = match self.book.steps.value(step) {
+            Step::ClaimBesideLoad(_) => Phase::ClaimBesideLoad,
+            Step::Load => Phase::Load,
+            Step::LoadJob => Phase::LoadJob,
+            Step::Commit(_) => Phase::Commit,
+            Step::Work { .. } => Phase::Work,
+            Step::Settle(_) => Phase::Settle,
+        };
+        if phase == Phase::Settle {
+            step = self.bend(slot, heard, step);
+        }
+        let task = self.state.slots[slot].task;
+        let drive = if phase == Phase::Settle { 0 } else { drive };
+        self.state.slots[slot] = Slot { phase, task, act: 0, drive, step, answers: crate::state::Answers::default() };
+        match phase {
+            Phase::Settle => self.retire(slot),
+            Phase::Work => self.check_work(slot),
+            _ => {}
+        }
+    }
+
+    /// The plan of acts of a variant that is broken on purpose.
+    fn bend(&mut self, slot: usize, heard: Heard, step: u32) -> u32 {
+        let plan = plan(self.protocol, self.book.steps.value(step));
+        let is_own_write = matches!(heard, Heard::JobCommitted(true, _));
+        let is_closed = plan.sends.iter().any(|task| *task == self.protocol.finalizer());
+        let is_final = self.is_finalizer(self.state.slots[slot].task.into());
+        let is_dropped = match self.protocol.config.broken {
+            Some(Broken::ClosedJustAcknowledged) => is_closed && !is_own_write,
+            Some(Broken::RecordedJustAcknowledged) => !is_closed && !is_final && !is_own_write,
+            Some(Broken::HeldJustAcknowledged) => {
+                matches!((heard, &plan.end), (Heard::Claimed(..) | Heard::Loaded(..), Act::Hide(_)))
+            }
+            _ => false,
+        };
+        if is_dropped && (!plan.sends.is_empty() || matches!(plan.end, Act::Hide(_))) {
+            return self.book.steps.number(Step::Settle(vec![Act::Acknowledge]));
+        }
+        match plan.end {
+            // Until when does not matter: a hidden message is one that nobody has received yet.
+            Act::Hide(_) => self.book.steps.number(Step::Settle(vec![Act::Hide(NOW)])),
+            _ => step,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Where the promises are checked: when an attempt begins to work, when a part is written, after every action.
+
+use qsketch_core::decide::Step;
+use qsketch_core::parts::{Closing, JobStatus, Outcome, Task, Verdict};
+use qsketch_core::route;
+
+use crate::book::is_live;
+use crate::config::{ATTEMPTS_MAX, FINALIZER_ATTEMPTS_MAX};
+use crate::promise::Promise;
+use crate::state::{Phase, SLOTS, Slot};
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    pub(crate) fn breaks(&mut self, promise: Promise) {
+        self.state.broken = self.state.broken.or(Some(promise));
+    }
+
+    /// What must hold when an attempt begins to work.
+    pub(crate) fn check_work(&mut self, slot: usize) {
+        let Slot { task: index, drive, step, .. } = self.state.slots[slot];
+        let task = &self.protocol.tasks[usize::from(index)];
+        let is_final = self.is_finalizer(index.into());
+        let job = self.book.job_at(self.state.job);
+        let drive = self.book.drives.value(drive);
+        let spec = self.protocol.pipeline.step(task.step()).expect("a step of the pipeline");
+        let mut broken = None;
+        if job.done.contains_key(task) {
+            broken = Some(Promise::NotRunAgain);
+        }
+        if is_final && job.status == JobStatus::Running {
+            broken = Some(Promise::FinalizerLast);
+        }
+        if !route::is_ready(&self.protocol.pipeline, spec, job) && !is_final {
+            broken = Some(Promise::InputsFirst);
+        }
+        let sees_the_recorded = drive.job().is_some_and(|known| {
+            known.done.iter().all(|(task, done)| job.done.get(task).is_some_and(|now| now.attempt == done.attempt))
+                && (is_final || route::is_ready(&self.protocol.pipeline, spec, known))
+        });
+        if !sees_the_recorded {
+            broken = Some(Promise::SuccessorsSeeTheRecorded);
+        }
+        let maximum = if is_final { FINALIZER_ATTEMPTS_MAX } else { ATTEMPTS_MAX };
+        if drive.task().is_none_or(|task| task.charged >= maximum || task.attempt > maximum + task.released) {
+            broken = Some(Promise::AttemptsBounded);
+        }
+        let attempt_of = |step: u32| match self.book.steps.value(step) {
+            Step::Work { attempt, .. } => Some(*attempt),
+            _ => None,
+        };
+        let is_shared = (0..SLOTS).filter(|other| *other != slot).map(|other| &self.state.slots[other]).any(|other| {
+            other.phase == Phase::Work && other.task == index && attempt_of(other.step) == attempt_of(step)
+        });
+        if is_shared {
+            broken = Some(Promise::OneWorkerPerAttempt);
+        }
+        if let Some(promise) = broken {
+            self.breaks(promise);
+        }
+    }
+
+    /// What must hold when a task's part is written.
+    pub(crate) fn check_lease(&mut self, task: usize, part: u16) {
+        let (Some(old), Some(new)) = (self.book.task_at(self.state.tasks[task]), self.book.task_at(part)) else {
+            return;
+        };
+        let owner_of = |task: &Task| task.lease.as_ref().map(|lease| lease.owner.clone());
+        let is_claim = owner_of(new).is_some() && owner_of(new) != owner_of(old);
+        let is_taken = is_claim && (is_live(old) || new.attempt <= old.attempt);
+        let is_beyond = new.charged > ATTEMPTS_MAX.max(FINALIZER_ATTEMPTS_MAX * u32::from(self.is_finalizer(task)));
+        if is_taken || new.attempt < old.attempt {
+            self.breaks(Promise::LeaseStays);
+        }
+        if is_beyond {
+            self.breaks(Promise::AttemptsBounded);
+        }
+    }
+
+    pub(crate) const fn is_finalizer(&self, task: usize) -> bool {
+        task == self.protocol.finalizer()
+    }
+
+    /// What must hold between the job before and after.
+    pub(crate) fn check(&mut self) {
+        if self.before.job == self.state.job {
+            return;
+        }
+        let (old, new) = (self.book.job_at(self.before.job), self.book.job_at(self.state.job));
+        let stays = old.done.iter().all(|(task, done)| new.done.get(task) == Some(done));
+        let closed = old.status != JobStatus::Running;
+        let is_caused = closed || new.closings.last().is_none_or(|closing| self.is_caused(closing));
+        let is_reopened = closed && (new.status != old.status || new.closings != old.closings);
+        if !stays {
+            self.breaks(Promise::OutputStays);
+        }
+        if is_reopened {
+            self.breaks(Promise::ClosingStays);
+        }
+        if !is_caused {
+            self.breaks(Promise::FailsForCause);
+        }
+    }
+
+    /// Whether there is a reason for a closing: what is given back is none.
+    ///
+    /// A closing does not stand on the task's part, so a lease that was seen lapsed counts even if its owner gave the
+    /// attempt back before the closing was written.
+    fn is_caused(&self, closing: &Closing) -> bool {
+        let Some(index) = self.protocol.tasks.iter().position(|task| Some(task) == closing.task.as_ref()) else {
+            return closing.verdict == Verdict::Completed;
+        };
+        let Some(part) = self.book.task_at(self.state.tasks[index]) else { return self.state.is_late };
+        let last = part.attempts.last();
+        let was_lapsed = closing.error_type.as_deref() == Some("Heartbeat")
+            && last.is_some_and(|last| last.outcome == Outcome::Released && Some(last.attempt) == closing.attempt);
+        let used = part.attempt - part.released + u32::from(was_lapsed);
+        self.state.is_late || used >= ATTEMPTS_MAX || last.is_some_and(|last| last.is_final)
+    }
+}
