@@ -1,0 +1,236 @@
+//! The commands.
+
+use core::time::Duration;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use qsketch_core::story::Story;
+use qsketch_core::{JobId, JobStatus};
+use qsketch_ops::{Downloaded, OpsError, Prepared, Sent, State, Until, Wish};
+use qsketch_runtime::Ports;
+use qsketch_runtime::config::{Environment, Settings, SettingsError};
+use serde::Serialize;
+
+use crate::arguments::{Arguments, Command, Download, Logs, Show, Submit};
+use crate::exit::{Exit, Problem};
+use crate::output::Output;
+use crate::progress::{LINES_LAYOUT, Progress};
+use crate::{render, tools};
+
+/// The longest text that is read from standard input, in bytes: more can't be a prompt of 4,000 characters.
+const STDIN_BYTES_MAX: u64 = 1_024 * 1_024;
+
+/// How long after a job has closed its notification is waited for; without it the job is as closed.
+const NOTIFIED_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(arguments: &Arguments, environment: &Environment, output: &Output) -> Result<Exit, Problem> {
+    match &arguments.command {
+        Command::Submit(asked) => submit(asked, environment, output).await,
+        Command::Show(asked) => show(asked, &ports(environment).await?, output).await,
+        Command::Logs(asked) => logs(asked, &ports(environment).await?, output).await,
+        Command::Download(asked) => download(asked, &ports(environment).await?, output).await,
+        Command::Doctor => doctor(environment, output).await,
+    }
+}
+
+async fn ports(environment: &Environment) -> Result<Ports, SettingsError> {
+    let settings = Settings::read(environment)?;
+    Ok(qsketch_aws::connect(&settings, &qsketch_aws::sdk_config().await))
+}
+
+#[derive(Serialize)]
+struct SubmittedLine<'a> {
+    layout: u32,
+    what: &'static str,
+    job: &'a str,
+    is_again: bool,
+}
+
+#[derive(Serialize)]
+struct DownloadedLine<'a> {
+    layout: u32,
+    what: &'static str,
+    job: &'a str,
+    files: &'a [Downloaded],
+}
+
+async fn submit(asked: &Submit, environment: &Environment, output: &Output) -> Result<Exit, Problem> {
+    let prompt = if asked.prompt == "-" { from_stdin(output)? } else { asked.prompt.clone() };
+    let wish = Wish {
+        prompt,
+        id: asked.id.clone(),
+        title: asked.title.clone(),
+        voice: asked.voice.clone(),
+        quality: asked.quality.clone(),
+        tenant: asked.tenant.clone(),
+    };
+    let prepared = qsketch_ops::prepare(&wish, &qsketch_runtime::clock::SystemClock)?;
+    // Worth knowing before a video is made for nothing.
+    if let Some(file) = &asked.output {
+        writable(file)?;
+    }
+    let ports = ports(environment).await?;
+    let sent = qsketch_ops::submit(&ports, &prepared).await?;
+    let job = &prepared.job;
+    let follows = asked.follow || asked.output.is_some();
+    if sent == Sent::Again {
+        output.say(&format!("job {job} had been taken in before with the same content: it stays one job"));
+    }
+    if output.is_json {
+        let line =
+            SubmittedLine { layout: LINES_LAYOUT, what: "submitted", job: job.as_str(), is_again: sent == Sent::Again };
+        output.json_line(&line)?;
+    } else if !follows {
+        output.data(&format!("{job}\n"))?;
+        output.say(&format!("sent; how it is: qsketch show {job}"));
+    }
+    if !follows {
+        return Ok(Exit::Done);
+    }
+    if !output.draws {
+        output.say(&format!("job {job} sent"));
+    }
+    let story = follow(&ports, &prepared, output).await?;
+    closed(&story, &ports, asked.output.as_deref(), output).await
+}
+
+async fn follow(ports: &Ports, prepared: &Prepared, output: &Output) -> Result<Story, Problem> {
+    let mut progress = Progress::new(output, prepared.job.as_str());
+    let until = Until::Notified(NOTIFIED_PATIENCE);
+    let followed = {
+        let on_update = |story: &Story| progress.update(story, ports.clock.now());
+        let following = qsketch_ops::follow(ports, &prepared.job, Some(&prepared.content_hash), until, on_update);
+        tokio::select! {
+            followed = following => followed.map_err(Problem::from),
+            _ = tokio::signal::ctrl_c() => Err(Problem::Interrupted(prepared.job.to_string())),
+        }
+    };
+    progress.end();
+    followed
+}
+
+async fn closed(story: &Story, ports: &Ports, file: Option<&Path>, output: &Output) -> Result<Exit, Problem> {
+    if story.status != JobStatus::Completed {
+        let why = render::why_not_completed(story).unwrap_or_default();
+        let message = format!("job {} {}: {why} (qsketch show {})", story.job, story.status.as_str(), story.job);
+        return Err(Problem::Closed { status: story.status, message });
+    }
+    match file {
+        Some(file) => fetch(ports, &story.job, file, output).await,
+        None if output.is_json => Ok(Exit::Done),
+        None => {
+            output.data(&format!("{}\n", story.result.as_deref().unwrap_or_default()))?;
+            output.say(&format!("to have it here: qsketch download {}", story.job));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn show(asked: &Show, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let shown = qsketch_ops::show(ports, &asked.job).await?;
+    if output.is_json {
+        output.json(&shown)?;
+    } else {
+        output.data(&render::story(&shown, output.paint))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn logs(asked: &Logs, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let Some(task) = &asked.task else { return list_logs(&asked.job, ports, output).await };
+    let log = qsketch_ops::read_log(ports, &asked.job, task, asked.attempt).await?;
+    if output.is_json {
+        output.json(&log)?;
+        return Ok(Exit::Done);
+    }
+    let others: Vec<String> =
+        log.attempts.iter().filter(|other| **other != log.name.attempt).map(ToString::to_string).collect();
+    let others =
+        if others.is_empty() { String::new() } else { format!("; there are also attempts {}", others.join(", ")) };
+    output.say(&format!("{} attempt {}: {}{others}", log.name.task, log.name.attempt, log.name.location));
+    output.data(&render::lines_of(&log.text))?;
+    Ok(Exit::Done)
+}
+
+async fn list_logs(job: &JobId, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let logs = qsketch_ops::list_logs(ports, job).await?;
+    if logs.is_empty() && ports.table.load_job(job).await.map_err(OpsError::from)?.is_none() {
+        return Err(OpsError::no_job(job).into());
+    }
+    if output.is_json {
+        output.json(&logs)?;
+        return Ok(Exit::Done);
+    }
+    if logs.is_empty() {
+        output.say("no log is kept yet: one comes when an attempt ends");
+    }
+    let width = logs.iter().map(|log| log.task.to_string().len()).max().unwrap_or(0);
+    let line = |log: &qsketch_ops::LogName| {
+        format!("{:width$}  attempt {}  {}\n", log.task.to_string(), log.attempt, log.location)
+    };
+    output.data(&logs.iter().map(line).collect::<String>())?;
+    Ok(Exit::Done)
+}
+
+async fn download(asked: &Download, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let file = asked.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.mp4", asked.job)));
+    writable(&file)?;
+    fetch(ports, &asked.job, &file, output).await
+}
+
+async fn fetch(ports: &Ports, job: &JobId, file: &Path, output: &Output) -> Result<Exit, Problem> {
+    let files = qsketch_ops::download(ports, job, file).await?;
+    if output.is_json {
+        let line = DownloadedLine { layout: LINES_LAYOUT, what: "downloaded", job: job.as_str(), files: &files };
+        output.json_line(&line)?;
+    } else {
+        output.data(&files.iter().map(|file| format!("{}\n", file.path.display())).collect::<String>())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A file that can't be written is a mistake of the caller, as long as nothing was done.
+fn writable(file: &Path) -> Result<(), Problem> {
+    qsketch_ops::check_output(file).map_err(|error| Problem::Usage(error.line()))
+}
+
+async fn doctor(environment: &Environment, output: &Output) -> Result<Exit, Problem> {
+    let deployment = async {
+        match Settings::read(environment) {
+            Ok(settings) => {
+                let ports = qsketch_aws::connect(&settings, &qsketch_aws::sdk_config().await);
+                let mut checks = vec![tools::settings(&settings, environment)];
+                checks.extend(qsketch_ops::doctor(&ports).await);
+                checks
+            }
+            Err(error) => vec![tools::no_settings(&error)],
+        }
+    };
+    let (deployment, tools) = tokio::join!(deployment, tools::look(environment));
+    let mut checks = vec![tools::this_command()];
+    checks.extend(deployment);
+    checks.extend(tools);
+    if output.is_json {
+        output.json(&checks)?;
+    } else {
+        output.data(&render::checks(&checks, output.paint))?;
+    }
+    let is_well = checks.iter().all(|check| check.state != State::Fail);
+    Ok(if is_well { Exit::Done } else { Exit::Other })
+}
+
+fn from_stdin(output: &Output) -> Result<String, Problem> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        output.say("reading the prompt from standard input; Ctrl-D ends it");
+    }
+    let mut bytes = Vec::new();
+    stdin
+        .take(STDIN_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Problem::Other(format!("standard input can't be read: {error}")))?;
+    if bytes.len() as u64 > STDIN_BYTES_MAX {
+        return Err(Problem::Usage(format!("the prompt on standard input has more than {STDIN_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| Problem::Usage("the prompt on standard input is not UTF-8 text".to_owned()))
+}

@@ -1,0 +1,199 @@
+//! A job's story as text: what was asked, how it is, and a table of its tasks with their attempts.
+
+use core::time::Duration;
+
+use qsketch_core::parts::Attempt;
+use qsketch_core::story::{Story, TaskStatus, TaskStory};
+use qsketch_core::{JobStatus, Time};
+use qsketch_ops::{Shown, compact};
+
+use super::{Paint, cut, duration, line_of};
+
+/// How much of a prompt is shown, in characters.
+const PROMPT_CHARS_MAX: usize = 100;
+
+/// From when on a wait in a queue is told.
+const QUEUED_NOTABLE: Duration = Duration::from_secs(1);
+
+/// The story as `qsketch show` prints it.
+#[must_use]
+pub fn story(shown: &Shown, paint: Paint) -> String {
+    let mut text = String::new();
+    head(shown, paint, &mut text);
+    if !shown.story.tasks.is_empty() {
+        text.push('\n');
+        table(shown, paint, &mut text);
+    }
+    text
+}
+
+/// Why a closed job did not complete, in one line; none for one that did or is open.
+#[must_use]
+pub fn why_not_completed(story: &Story) -> Option<String> {
+    match story.status {
+        JobStatus::Running | JobStatus::Completed => None,
+        JobStatus::Rejected => {
+            let reasons = story.refusal.as_ref().map(|refusal| refusal.reasons.join("; ")).unwrap_or_default();
+            Some(line_of(&reasons))
+        }
+        JobStatus::Failed | JobStatus::TimedOut => {
+            let closing = story.closing.as_ref()?;
+            let task = closing.task.as_ref().map(ToString::to_string);
+            let attempt = closing.attempt.map(|attempt| format!("attempt {attempt}"));
+            let place = [task, attempt].into_iter().flatten().collect::<Vec<_>>().join(", ");
+            let error = closing.error.as_ref().map(ToString::to_string);
+            let parts = [(!place.is_empty()).then_some(place), closing.error_type.clone(), error];
+            Some(line_of(&parts.into_iter().flatten().collect::<Vec<_>>().join(": ")))
+        }
+    }
+}
+
+fn head(shown: &Shown, paint: Paint, text: &mut String) {
+    let story = &shown.story;
+    let mut say = |name: &str, what: &str| text.push_str(&format!("{}  {what}\n", paint.faint(&format!("{name:8}"))));
+    let took = match (story.status, story.closed_at) {
+        (JobStatus::Running, _) => format!(" for {}", duration(shown.now.since(story.created_at))),
+        (_, Some(at)) => format!(" in {}", duration(at.since(story.created_at))),
+        (_, None) => String::new(),
+    };
+    let status = paint.job(story.status, story.status.as_str());
+    say("Job", &format!("{}  {status}{took}", paint.strong(story.job.as_str())));
+    let asked = shown.asked.as_ref().map(|asked| format!(", {}, voice {}", asked.quality, asked.voice));
+    let asked = asked.unwrap_or_default();
+    say("", &format!("pipeline {}, tenant {}{asked}, taken in {}", story.pipeline, story.tenant, story.created_at));
+    if let Some(asked) = &shown.asked {
+        say("Prompt", &cut(&line_of(&asked.prompt), PROMPT_CHARS_MAX));
+    }
+    if let Some(script) = &shown.script {
+        say("Title", &line_of(&script.title));
+        let lesson = script.lesson.as_ref().map(|lesson| format!(", lesson {lesson}")).unwrap_or_default();
+        // A lesson is named only where no model wrote the scenes.
+        let plain = if script.lesson.is_some() { " (no model wrote this)" } else { "" };
+        say("Script", &line_of(&format!("{}{lesson}, {} scenes{plain}", script.provider, script.scenes.len())));
+        for note in script.notes.iter().filter(|note| !note.starts_with("No model wrote")) {
+            say("", &line_of(note));
+        }
+    }
+    if let Some(refusal) = &story.refusal {
+        if let Some(id) = &refusal.requested_id {
+            say("Asked id", &format!("{id}: the job under that id is untouched"));
+        }
+        for (n, reason) in refusal.reasons.iter().enumerate() {
+            say(if n == 0 { "Reasons" } else { "" }, &line_of(reason));
+        }
+    } else if let Some(why) = why_not_completed(story) {
+        say("Why", &paint.bad(&why));
+    }
+    if story.status == JobStatus::Running {
+        say("Now", &now_line(story));
+    }
+    if let Some(result) = &story.result {
+        say("Result", &line_of(result));
+        say("", &paint.faint(&format!("qsketch download {}", story.job)));
+    }
+    if shown.at_once_max > 1 {
+        say("Parallel", &format!("up to {} tasks at once (∥ names them)", shown.at_once_max));
+    }
+    if let Some(problem) = &shown.store_problem {
+        say("Store", &paint.notable(&format!("script and logs may be missing here: {}", line_of(problem))));
+    }
+}
+
+fn now_line(story: &Story) -> String {
+    let count = |status| story.tasks.iter().filter(|task| task.status == status).count();
+    let parts = [
+        (count(TaskStatus::Completed), "completed"),
+        (count(TaskStatus::Running), "running"),
+        (count(TaskStatus::Scheduled), "scheduled"),
+        (count(TaskStatus::Waiting), "waiting for inputs"),
+    ];
+    let told = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    format!("{}; deadline {}", told.collect::<Vec<_>>().join(", "), story.deadline)
+}
+
+fn table(shown: &Shown, paint: Paint, text: &mut String) {
+    let story = &shown.story;
+    let width = story.tasks.iter().map(|task| task.task.chars().count()).max().unwrap_or(0).max(11);
+    let row = |name: &str, status: &str, started: &str, took: &str, attempt: &str, note: &str| {
+        format!("  {name:width$}  {status}  {started:>12}  {took:>12}  {attempt:>7}  {note}").trim_end().to_owned()
+            + "\n"
+    };
+    let title = row("TASK", &format!("{:9}", "STATUS"), "STARTED", "DURATION", "ATTEMPT", "");
+    text.push_str(&paint.faint(title.trim_end()));
+    text.push('\n');
+    let since = |at: Time| format!("+{}", duration(at.since(story.created_at)));
+    for task in &story.tasks {
+        let status = paint.task(task.status, &format!("{:9}", task.status.as_str()));
+        let started = task.attempt_started_at.map(since).unwrap_or_default();
+        let took = took(task, shown.now).map(duration).unwrap_or_default();
+        let attempt = task.attempt.map(|attempt| attempt.to_string()).unwrap_or_default();
+        text.push_str(&row(&task.task, &status, &started, &took, &attempt, &notes(task, shown, paint)));
+        for ended in &task.attempts {
+            let status = paint.bad(&format!("{:9}", ended.outcome.as_str()));
+            let took = duration(ended.ended_at.since(ended.started_at));
+            let number = ended.attempt.to_string();
+            let why = line_of(&format!("{}: {}", ended.error_type, ended.error));
+            text.push_str(&row("  └ attempt", &status, &since(ended.started_at), &took, &number, &why));
+            if let Some(log) = log_of(shown, task, ended) {
+                text.push_str(&row("", &" ".repeat(9), "", "", "", &paint.faint(&log)));
+            }
+        }
+    }
+}
+
+/// How long the attempt of the row took, or has been at work.
+fn took(task: &TaskStory, now: Time) -> Option<Duration> {
+    let from = task.attempt_started_at?;
+    match task.status {
+        TaskStatus::Running => Some(now.since(from)),
+        TaskStatus::Waiting | TaskStatus::Scheduled | TaskStatus::Canceled if task.attempts.is_empty() => None,
+        _ => task.ended_at.map(|ended| ended.since(from)),
+    }
+}
+
+fn notes(task: &TaskStory, shown: &Shown, paint: Paint) -> String {
+    let now = shown.now;
+    let mut notes = Vec::new();
+    match task.status {
+        TaskStatus::Running => {
+            if let Some(progress) = &task.progress {
+                notes.push(line_of(&format!("{} % {}", progress.permille / 10, progress.note)));
+            }
+            if let Some(until) = task.lease_until.filter(|until| *until < now) {
+                let late = duration(now.since(until));
+                notes
+                    .push(paint.bad(&format!("no heartbeat: its lease ended {late} ago, another worker will take it")));
+            }
+        }
+        TaskStatus::Scheduled => match task.not_before {
+            Some(until) if until > now => notes.push(format!("next attempt in {}", duration(until.since(now)))),
+            _ => {
+                let since = task.not_before.max(task.ended_at).or(task.scheduled_at);
+                let wait = since.map(|since| now.since(since)).filter(|wait| *wait >= QUEUED_NOTABLE);
+                notes.extend(wait.map(|wait| paint.notable(&format!("in its queue for {}", duration(wait)))));
+            }
+        },
+        TaskStatus::Waiting
+        | TaskStatus::Completed
+        | TaskStatus::Failed
+        | TaskStatus::TimedOut
+        | TaskStatus::Canceled => {}
+    }
+    let queued = task.scheduled_at.zip(task.started_at).map(|(scheduled, started)| started.since(scheduled));
+    if let Some(queued) = queued.filter(|queued| *queued >= QUEUED_NOTABLE) {
+        notes.push(format!("queued {}", duration(queued)));
+    }
+    if let Some(others) = shown.parallel.get(&task.task) {
+        notes.push(paint.faint(&format!("∥ {}", compact(others))));
+    }
+    notes.join("  ")
+}
+
+fn log_of(shown: &Shown, task: &TaskStory, ended: &Attempt) -> Option<String> {
+    let kept = shown.logs.get(&task.task).is_some_and(|attempts| attempts.contains(&ended.attempt));
+    if kept {
+        Some(format!("log: qsketch logs {} {} --attempt {}", shown.story.job, task.task, ended.attempt))
+    } else {
+        shown.store_problem.is_none().then(|| "no log was kept: its worker did not end it".to_owned())
+    }
+}

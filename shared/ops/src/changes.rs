@@ -1,0 +1,144 @@
+//! What changed between two looks at a job: a pure comparison of two stories.
+
+use qsketch_core::Time;
+use qsketch_core::parts::{Outcome, Progress};
+use qsketch_core::story::{Story, TaskStatus, TaskStory};
+use serde::Serialize;
+
+/// What a change is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// The job's status.
+    Job,
+    /// A task's status, or its newest attempt.
+    Task,
+    /// An attempt that ended without being recorded.
+    Attempt,
+    /// How far an attempt is.
+    Progress,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// What it is about.
+    pub what: What,
+    /// When it happened; for progress, when it was seen.
+    pub at: Time,
+    /// The task; none for the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The status of the job or the task after it; for an attempt, its outcome.
+    pub status: &'static str,
+    /// The attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// When the next attempt may begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// The error's type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_type: Option<String>,
+    /// The error, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How far the attempt is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}
+
+impl Change {
+    fn new(what: What, at: Time, status: &'static str) -> Self {
+        Self {
+            what,
+            at,
+            status,
+            task: None,
+            attempt: None,
+            not_before: None,
+            error_type: None,
+            error: None,
+            progress: None,
+        }
+    }
+}
+
+/// What changed between two stories of one job, in the story's order; everything that is known when there was none before.
+///
+/// Tasks that wait for their inputs are no news.
+#[must_use]
+pub fn changes(before: Option<&Story>, after: &Story, now: Time) -> Vec<Change> {
+    let mut found = Vec::new();
+    let closes = before.is_some_and(|before| before.status != after.status);
+    if before.is_none() {
+        found.push(job_change(after, now));
+    }
+    for task in &after.tasks {
+        let earlier = before.and_then(|before| before.tasks.iter().find(|old| old.task == task.task));
+        task_changes(earlier, task, after, now, &mut found);
+    }
+    if closes {
+        found.push(job_change(after, now));
+    }
+    found
+}
+
+fn job_change(story: &Story, now: Time) -> Change {
+    let at = match (&story.refusal, story.closed_at) {
+        (Some(_), _) => story.created_at,
+        (None, Some(at)) => at,
+        (None, None) if story.tasks.iter().all(|task| task.started_at.is_none()) => story.created_at,
+        (None, None) => now,
+    };
+    let mut change = Change::new(What::Job, at, story.status.as_str());
+    if let Some(closing) = story.closing.as_ref().filter(|_| story.closed_at.is_some()) {
+        change.task = closing.task.as_ref().map(ToString::to_string);
+        change.attempt = closing.attempt;
+        change.error_type.clone_from(&closing.error_type);
+        change.error = closing.error.as_ref().map(ToString::to_string);
+    }
+    if let Some(refusal) = &story.refusal {
+        change.error = Some(refusal.reasons.join("; "));
+    }
+    change
+}
+
+fn task_changes(earlier: Option<&TaskStory>, task: &TaskStory, story: &Story, now: Time, found: &mut Vec<Change>) {
+    let name = Some(task.task.clone());
+    let known = earlier.and_then(|earlier| earlier.attempts.last()).map_or(0, |attempt| attempt.attempt);
+    for attempt in task.attempts.iter().filter(|attempt| attempt.attempt > known) {
+        let outcome: Outcome = attempt.outcome;
+        found.push(Change {
+            task: name.clone(),
+            attempt: Some(attempt.attempt),
+            error_type: Some(attempt.error_type.clone()),
+            error: Some(attempt.error.to_string()),
+            ..Change::new(What::Attempt, attempt.ended_at, outcome.as_str())
+        });
+    }
+    let was = earlier.map_or((TaskStatus::Waiting, None), |earlier| (earlier.status, earlier.attempt));
+    let at = match task.status {
+        TaskStatus::Waiting => task.scheduled_at,
+        TaskStatus::Scheduled => task.ended_at.or(task.scheduled_at),
+        TaskStatus::Running => task.attempt_started_at,
+        TaskStatus::Completed => task.ended_at,
+        TaskStatus::Failed | TaskStatus::TimedOut | TaskStatus::Canceled => story.closed_at,
+    };
+    if was != (task.status, task.attempt) && task.status != TaskStatus::Waiting {
+        found.push(Change {
+            task: name,
+            attempt: task.attempt,
+            not_before: task.not_before.filter(|_| task.status == TaskStatus::Scheduled),
+            progress: task.progress.clone(),
+            ..Change::new(What::Task, at.unwrap_or(now), task.status.as_str())
+        });
+    } else if task.progress.is_some() && earlier.is_some_and(|earlier| earlier.progress != task.progress) {
+        found.push(Change {
+            task: name,
+            attempt: task.attempt,
+            progress: task.progress.clone(),
+            ..Change::new(What::Progress, now, task.status.as_str())
+        });
+    }
+}
