@@ -68,7 +68,10 @@ def on_baseline(text, size, color, weight):
     if is_rtl(text):
         return label(text, size, color, width=99, weight=weight)
     drawn = label("|" + text, size, color, width=99, weight=weight)
-    bar = drawn[0]
+    # Pango may draw marks before their letters; the bar is what stands first in the line.
+    bar = min(drawn.submobjects, key=lambda glyph: glyph.get_left()[0])
+    if bar.width * 3 > bar.height:
+        return label(text, size, color, width=99, weight=weight)
     drawn.shift(bar.get_center()[1] * DOWN)
     drawn.remove(bar)
     drawn.words = text
