@@ -1,7 +1,7 @@
 //! What may happen next in a state.
 
 use crate::book::{Book, is_gone, is_live};
-use crate::config::{Config, Fault};
+use crate::config::{Broken, Config, Fault};
 use crate::state::{COPIES, Copied, Phase, State, number};
 
 /// How the work of an attempt ends.
@@ -130,7 +130,10 @@ pub fn list(config: &Config, finalizer: usize, book: &Book, state: &State, actio
     }
     // A finalizer that fails for good goes to the dead letters, on purpose: nothing is left to promise.
     actions.retain(|action| match action {
-        Action::Work(slot, End::FailedForGood, _) => usize::from(state.slots[usize::from(*slot)].task) != finalizer,
+        Action::Work(slot, End::FailedForGood, _) => {
+            let is_final = usize::from(state.slots[usize::from(*slot)].task) == finalizer;
+            !is_final || config.broken == Some(Broken::FinalizerFails)
+        }
         _ => true,
     });
     for task in 0..tasks {

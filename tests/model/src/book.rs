@@ -15,8 +15,8 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use qsketch_core::backoff::Jitter;
 use qsketch_core::decide::{Drive, Event, Output, Step, decide};
 use qsketch_core::failure::Failure;
-use qsketch_core::ids::Owner;
-use qsketch_core::parts::{Job, Outcome, Part, Task};
+use qsketch_core::ids::{Owner, StepName, TaskId};
+use qsketch_core::parts::{Closing, Done, Job, JobStatus, Outcome, Part, Task, Verdict};
 use qsketch_core::pipeline::Pipeline;
 use qsketch_core::time::Time;
 use qsketch_core::write::{Commit, Footing, Write, apply};
@@ -241,7 +241,8 @@ impl Book {
     }
 
     fn event(&self, drive: u32, heard: Heard) -> Event {
-        let job = |job: u16| Some(Box::new(self.job_at(job).clone()));
+        let step = self.drives.value(drive).message().task.step();
+        let job = |job: u16| Some(Box::new(self.shown(self.job_at(job).clone(), step)));
         let task = |task: u16| self.task_at(task).cloned().map(Box::new);
         let commit = |is_written, part: Option<Part>| match (is_written, part) {
             (true, Some(part)) => Commit::Written(part),
@@ -257,7 +258,6 @@ impl Book {
             Heard::JobCommitted(is_written, now) => Event::Committed(commit(is_written, job(now).map(Part::Job))),
             Heard::TaskCommitted(is_written, now) => Event::Committed(commit(is_written, task(now).map(Part::Task))),
             Heard::Worked => {
-                let step = self.drives.value(drive).message().task.step();
                 Event::Worked(Output { width: self.pipeline.is_mapped_over(step).then_some(WIDTH), result: None })
             }
             Heard::Failed => Event::Failed { failure: Failure::retry("Boom", "it broke"), jitter: Jitter(0) },
@@ -266,6 +266,31 @@ impl Book {
             Heard::Lost(loaded, seen) => Event::Lost { job: job(loaded), task: task(seen) },
             Heard::Stopping => Event::Stopping,
         }
+    }
+
+    /// The job as a drive of this step is told of it: as it is, but in the variants that are broken on purpose.
+    fn shown(&self, mut job: Job, step: &StepName) -> Job {
+        match self.broken {
+            Some(Broken::JoinWithoutCondition) => {
+                for joined in self.pipeline.steps() {
+                    let inputs: Vec<_> = joined.after.iter().map(|input| TaskId::only(input.clone())).collect();
+                    if inputs.iter().any(|input| job.done.contains_key(input)) {
+                        for input in inputs {
+                            job.done.entry(input).or_insert(Done { attempt: 1, at: NOW, width: None });
+                        }
+                    }
+                }
+            }
+            Some(Broken::FirstAttemptTaken) => job.done.values_mut().for_each(|done| done.attempt = 1),
+            Some(Broken::NotifiedEarly) if *step == self.pipeline.finalizer().name && job.closings.is_empty() => {
+                let verdict = Verdict::Completed;
+                (job.status, job.result) = (verdict.status(), None);
+                let (task, attempt, error_type, error, result) = (None, None, None, None, None);
+                job.closings.push(Closing { verdict, at: NOW, task, attempt, error_type, error, result });
+            }
+            _ => {}
+        }
+        job
     }
 
     /// Carries the write of a step out with the real `apply`, on the part of this number; the answer is kept.
@@ -290,6 +315,9 @@ impl Book {
                 set.lease.is_none() && set.attempts.last().is_some_and(|a| a.outcome == Outcome::Released);
             set.charged += u32::from(is_released);
         }
+        if let (Some(Broken::NothingCharged), Write::Task { set, .. }) = (self.broken, &mut write) {
+            set.charged = 0;
+        }
         if matches!(write, Write::Task { .. }) {
             let part = self.task_at(current).map(|task| Part::Task(Box::new(task.clone())));
             return match (apply(&write, part.as_ref()), write) {
@@ -303,6 +331,9 @@ impl Book {
         let mut job = self.job_at(current).clone();
         if let (Some(Broken::RecordTwice), Write::Record { task, .. }) = (self.broken, &write) {
             job.done.remove(task);
+        }
+        if let (Some(Broken::ClosedTwice), Write::Record { .. } | Write::Close { .. }) = (self.broken, &write) {
+            job.status = JobStatus::Running;
         }
         match apply(&write, Some(&Part::Job(Box::new(job)))) {
             Some(Part::Job(job)) => Wrote::Job(true, self.job(*job)),

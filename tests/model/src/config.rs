@@ -132,6 +132,19 @@ pub enum Broken {
     ReleaseCharged,
     /// A message whose task is held by another is acknowledged instead of hidden.
     HeldJustAcknowledged,
+    /// A step with several inputs goes ahead when one of them is recorded.
+    JoinWithoutCondition,
+    /// Successors take the output of the first attempt, whichever was recorded.
+    FirstAttemptTaken,
+    /// Failures are not counted.
+    NothingCharged,
+    /// A closing or a record is written whatever the job's status is.
+    ClosedTwice,
+    /// The finalizer's message is sent with the first step's successors, and the finalizer does not look whether the
+    /// job has closed.
+    NotifiedEarly,
+    /// The finalizer may fail for good.
+    FinalizerFails,
 }
 
 /// A model: what runs, what may go wrong, and how often.

@@ -5,6 +5,7 @@
 //! acknowledgement.
 
 use qsketch_core::decide::{Act, Drive, Step, start_message};
+use qsketch_core::message::Message;
 use qsketch_core::parts::Part;
 use qsketch_core::write::{Commit, Write};
 
@@ -304,6 +305,18 @@ impl Turn<'_> {
             }
             _ => false,
         };
+        if self.protocol.config.broken == Some(Broken::NotifiedEarly) && self.state.slots[slot].task == 0 {
+            let Step::Settle(mut acts) = self.book.steps.value(step).clone() else { return step };
+            if let Some(Act::Send(messages)) = acts.first_mut() {
+                messages.extend(
+                    messages
+                        .first()
+                        .cloned()
+                        .map(|first| Message { task: self.protocol.tasks[self.protocol.finalizer()].clone(), ..first }),
+                );
+                return self.book.steps.number(Step::Settle(acts));
+            }
+        }
         if is_dropped && (!plan.sends.is_empty() || matches!(plan.end, Act::Hide(_))) {
             return self.book.steps.number(Step::Settle(vec![Act::Acknowledge]));
         }

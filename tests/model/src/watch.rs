@@ -1,7 +1,7 @@
 //! Where the promises are checked: when an attempt begins to work, when a part is written, after every action.
 
 use qsketch_core::decide::Step;
-use qsketch_core::parts::{Closing, JobStatus, Outcome, Task, Verdict};
+use qsketch_core::parts::{Closing, Done, JobStatus, Outcome, Task, Verdict};
 use qsketch_core::route;
 
 use crate::book::is_live;
@@ -23,27 +23,12 @@ impl Turn<'_> {
         let job = self.book.job_at(self.state.job);
         let drive = self.book.drives.value(drive);
         let spec = self.protocol.pipeline.step(task.step()).expect("a step of the pipeline");
-        let mut broken = None;
-        if job.done.contains_key(task) {
-            broken = Some(Promise::NotRunAgain);
-        }
-        if is_final && job.status == JobStatus::Running {
-            broken = Some(Promise::FinalizerLast);
-        }
-        if !route::is_ready(&self.protocol.pipeline, spec, job) && !is_final {
-            broken = Some(Promise::InputsFirst);
-        }
-        let sees_the_recorded = drive.job().is_some_and(|known| {
-            known.done.iter().all(|(task, done)| job.done.get(task).is_some_and(|now| now.attempt == done.attempt))
-                && (is_final || route::is_ready(&self.protocol.pipeline, spec, known))
-        });
-        if !sees_the_recorded {
-            broken = Some(Promise::SuccessorsSeeTheRecorded);
-        }
         let maximum = if is_final { FINALIZER_ATTEMPTS_MAX } else { ATTEMPTS_MAX };
-        if drive.task().is_none_or(|task| task.charged >= maximum || task.attempt > maximum + task.released) {
-            broken = Some(Promise::AttemptsBounded);
-        }
+        let sees_the_recorded = drive.job().is_some_and(|known| {
+            let is_same = |(task, done): (_, &Done)| job.done.get(task).is_some_and(|now| now.attempt == done.attempt);
+            let sees_inputs = is_final || route::is_ready(&self.protocol.pipeline, spec, known);
+            known.done.iter().all(is_same) && sees_inputs && (!is_final || known.closings == job.closings)
+        });
         let attempt_of = |step: u32| match self.book.steps.value(step) {
             Step::Work { attempt, .. } => Some(*attempt),
             _ => None,
@@ -51,10 +36,18 @@ impl Turn<'_> {
         let is_shared = (0..SLOTS).filter(|other| *other != slot).map(|other| &self.state.slots[other]).any(|other| {
             other.phase == Phase::Work && other.task == index && attempt_of(other.step) == attempt_of(step)
         });
-        if is_shared {
-            broken = Some(Promise::OneWorkerPerAttempt);
-        }
-        if let Some(promise) = broken {
+        let is_ready = is_final || route::is_ready(&self.protocol.pipeline, spec, job);
+        let is_within =
+            drive.task().is_some_and(|task| task.charged < maximum && task.attempt <= maximum + task.released);
+        let kept = [
+            (!is_final || job.status != JobStatus::Running, Promise::FinalizerLast),
+            (is_ready, Promise::InputsFirst),
+            (!job.done.contains_key(task), Promise::NotRunAgain),
+            (!is_shared, Promise::OneWorkerPerAttempt),
+            (is_within, Promise::AttemptsBounded),
+            (sees_the_recorded, Promise::SuccessorsSeeTheRecorded),
+        ];
+        for (_, promise) in kept.into_iter().filter(|(is_kept, _)| !is_kept) {
             self.breaks(promise);
         }
     }

@@ -75,3 +75,34 @@ fn a_message_of_a_held_task_that_is_acknowledged_is_missing_when_the_holder_dies
 fn a_release_that_is_charged_fails_a_job_in_which_nothing_failed() {
     caught(Broken::ReleaseCharged, Graph::One, &[0, 1], 2, &[Fault::Stop], Promise::FailsForCause.sentence());
 }
+
+#[test]
+fn a_join_without_its_condition_begins_before_its_inputs() {
+    caught(Broken::JoinWithoutCondition, Graph::Diamond, &[0, 1], 0, &[], Promise::InputsFirst.sentence());
+}
+
+#[test]
+fn taking_the_first_attempt_s_output_is_not_taking_the_recorded_one() {
+    let promise = Promise::SuccessorsSeeTheRecorded.sentence();
+    caught(Broken::FirstAttemptTaken, Graph::Line, &[0, 1], 1, &[Fault::Failure], promise);
+}
+
+#[test]
+fn failures_that_are_not_counted_let_a_task_begin_a_third_time() {
+    caught(Broken::NothingCharged, Graph::One, &[0, 1], 2, &[Fault::Failure], Promise::AttemptsBounded.sentence());
+}
+
+#[test]
+fn a_blind_closing_closes_a_closed_job_again() {
+    caught(Broken::ClosedTwice, Graph::Fork, &[0, 1], 2, &[Fault::FinalFailure], Promise::ClosingStays.sentence());
+}
+
+#[test]
+fn a_finalizer_that_does_not_look_notifies_of_a_running_job() {
+    caught(Broken::NotifiedEarly, Graph::Line, &[0, 1], 0, &[], Promise::FinalizerLast.sentence());
+}
+
+#[test]
+fn a_finalizer_that_fails_for_good_goes_to_the_dead_letters() {
+    caught(Broken::FinalizerFails, Graph::One, &[0, 1], 1, &[Fault::FinalFailure], Promise::NoDeadLetter.sentence());
+}

@@ -7,32 +7,26 @@ use qsketch_model::config::{Config, Fault, Graph};
 use qsketch_model::explore::explore;
 use qsketch_model::protocol::Protocol;
 
+/// Visits every state with both searches and prints a line: how many states, how many times one was reached, the
+/// longest of the shortest ways, how often the real functions were asked, and the time of ours and of stateright.
 fn exhaust(config: Config) {
+    let name = config.name;
     let start = Instant::now();
-    let protocol = Protocol::new(config.clone());
+    let protocol = Protocol::new(config);
     let ours = explore(&protocol);
-    let ours_secs = start.elapsed().as_secs_f64();
-    let (decided, written) = protocol.book().questions();
-    println!(
-        "{:58} {:>9} states {:>10} reached, depth {:>3}, {:>6.1} s ({decided} decisions, {written} writes)",
-        config.name, ours.unique, ours.states, ours.depth, ours_secs
-    );
-    let told = ours.counterexample.map(|found| {
-        format!(
-            "{}:
-  {}",
-            found.promise,
-            found.trace.join(
-                "
-  "
-            )
-        )
-    });
-    assert!(told.is_none(), "{}", told.unwrap_or_default());
+    let our_secs = start.elapsed().as_secs_f64();
+    let told = ours.counterexample.map(|found| format!("{}:\n  {}", found.promise, found.trace.join("\n  ")));
+    assert!(told.is_none(), "{name}: not true that {}", told.unwrap_or_default());
+    let (decisions, writes) = protocol.book().questions();
     let start = Instant::now();
     let theirs = check(protocol);
-    println!("{:58} {:>9} states, stateright {:.1} s", config.name, theirs.unique, start.elapsed().as_secs_f64());
-    assert_eq!(theirs.broken, Vec::<&str>::new());
+    let their_secs = start.elapsed().as_secs_f64();
+    println!(
+        "{name}: {} states, reached {} times, depth {}, {decisions} decisions, {writes} writes, \
+         {our_secs:.1} s + stateright {their_secs:.1} s",
+        ours.unique, ours.states, ours.depth
+    );
+    assert_eq!(theirs.broken, Vec::<&str>::new(), "stateright finds the same: nothing");
     assert_eq!((theirs.unique, theirs.states, theirs.depth), (ours.unique, ours.states, ours.depth));
 }
 
