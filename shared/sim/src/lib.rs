@@ -171,10 +171,10 @@ impl Sim {
         self.world.state().files.kept.get(key).map(|file| file.bytes.clone())
     }
 
-    /// The keys that were written again with something else; there should be none.
+    /// The keys that somebody tried to write again with something else; there should be none.
     #[must_use]
-    pub fn overwritten(&self) -> Vec<String> {
-        self.world.state().files.overwritten.clone()
+    pub fn refused_keys(&self) -> Vec<String> {
+        self.world.state().files.refused.clone()
     }
 }
 

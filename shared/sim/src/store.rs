@@ -21,15 +21,22 @@ pub struct SimStore {
 #[derive(Default)]
 pub(crate) struct Files {
     pub(crate) kept: BTreeMap<String, File>,
-    /// The keys that were written again with something else.
-    pub(crate) overwritten: Vec<String>,
+    /// The keys that somebody tried to write again with something else.
+    pub(crate) refused: Vec<String>,
 }
 
 #[derive(Clone)]
 pub(crate) struct File {
     pub(crate) bytes: Vec<u8>,
     content_type: String,
-    sha256: Option<String>,
+    sha256: String,
+}
+
+impl File {
+    fn new(bytes: Vec<u8>, content_type: &str) -> Self {
+        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { bytes, content_type: content_type.to_owned(), sha256 }
+    }
 }
 
 impl SimStore {
@@ -51,7 +58,7 @@ impl SimStore {
 #[async_trait]
 impl Store for SimStore {
     async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<(), PortError> {
-        let file = File { bytes, content_type: content_type.to_owned(), sha256: None };
+        let file = File::new(bytes, content_type);
         self.call("put", key, |files| files.keep(key, file)).await
     }
 
@@ -69,9 +76,7 @@ impl Store for SimStore {
     async fn upload(&self, key: &str, file: &Path, content_type: &str) -> Result<(), PortError> {
         let unread =
             |error| PortError::new(format!("upload {}", file.display()), PortErrorKind::Invalid).because(error);
-        let bytes = std::fs::read(file).map_err(unread)?;
-        let sha256 = Some(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect());
-        let file = File { bytes, content_type: content_type.to_owned(), sha256 };
+        let file = File::new(std::fs::read(file).map_err(unread)?, content_type);
         self.call("upload", key, |files| files.keep(key, file)).await
     }
 
@@ -89,7 +94,7 @@ impl Store for SimStore {
             Ok(files.kept.get(key).map(|file| Stored {
                 bytes: file.bytes.len() as u64,
                 content_type: Some(file.content_type.clone()),
-                sha256: file.sha256.clone(),
+                sha256: Some(file.sha256.clone()),
             }))
         };
         self.call("head", key, look).await
@@ -110,8 +115,13 @@ impl Store for SimStore {
 
 impl Files {
     fn keep(&mut self, key: &str, file: File) -> Result<(), PortError> {
-        if self.kept.get(key).is_some_and(|before| before.bytes != file.bytes) {
-            self.overwritten.push(key.to_owned());
+        if let Some(before) = self.kept.get(key) {
+            if before.sha256 == file.sha256 {
+                return Ok(());
+            }
+            self.refused.push(key.to_owned());
+            let error = PortError::new(format!("write file {key}"), PortErrorKind::Invalid);
+            return Err(error.because("the key holds another file already"));
         }
         self.kept.insert(key.to_owned(), file);
         Ok(())

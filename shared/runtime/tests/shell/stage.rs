@@ -233,7 +233,7 @@ impl Stage {
         for (task, count) in self.records() {
             assert_eq!(count, 1, "{task} was recorded {count} times\n{}", self.log());
         }
-        assert_eq!(self.sim.overwritten(), Vec::<String>::new());
+        assert_eq!(self.sim.refused_keys(), Vec::<String>::new());
         for (task, record) in &done {
             let key = qsketch_runtime::attempt::key(job.as_str(), task, record.attempt, OUTPUT);
             let output = String::from_utf8(self.sim.bytes(&key).unwrap()).unwrap();
