@@ -56,6 +56,7 @@ where
     B: FnOnce(Arc<Context>) -> F,
     F: Future<Output = Result<Role, StartError>>,
 {
+    #[allow(clippy::disallowed_methods)] // This is main's place: the environment is read once, here.
     let environment: Environment = std::env::vars().collect();
     if let Some(argument) = std::env::args().nth(1) {
         return answer(service, &argument);
