@@ -16,7 +16,7 @@
 //! - A task's recorded output never changes: `write::tests::a_recorded_task_refuses_a_second_record`.
 //! - A job never exceeds a step's maximum attempts: `decide::tests::the_last_charged_attempt_closes_the_job`.
 //! - A closed job stays closed: `write::tests::a_closed_job_refuses_every_record_and_closing`.
-//! - All of them together, under crashes, duplicates and lost replies: `tests/tests/model.rs`.
+//! - All of them together, under crashes, duplicates and lost replies: `tests/model/tests/exhausted.rs`.
 
 pub mod backoff;
 pub mod decide;

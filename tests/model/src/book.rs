@@ -5,7 +5,7 @@
 //!
 //! Two things make the states few. Neither may change a decision:
 //! - **Time** is three points: now, lapsed, and far ahead. What `decide` writes is set to one of them before it is kept
-//!   ([`settled_task`], [`settled_job`]), and of the ended attempts only the last is, which is all that `decide` reads.
+//!   (`settled_task`, `settled_job`), and of the ended attempts only the last is, which is all that `decide` reads.
 //! - **Owners** are names of slots in the store. A drive knows them as `me` and `other`, for `decide` only ever asks
 //!   whether an owner is its own. The lease of a drive that is gone belongs to `gone`.
 
