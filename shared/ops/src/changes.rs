@@ -34,6 +34,9 @@ pub struct Change {
     /// The attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
+    /// When that attempt began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
     /// When the next attempt may begin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Time>,
@@ -56,6 +59,7 @@ impl Change {
             status,
             task: None,
             attempt: None,
+            started_at: None,
             not_before: None,
             error_type: None,
             error: None,
@@ -64,7 +68,7 @@ impl Change {
     }
 }
 
-/// What changed between two stories of one job, in the story's order; everything that is known when there was none before.
+/// What changed between two stories of one job, in the order of time; everything that is known when there was none before.
 ///
 /// Tasks that wait for their inputs are no news.
 #[must_use]
@@ -72,25 +76,22 @@ pub fn changes(before: Option<&Story>, after: &Story, now: Time) -> Vec<Change> 
     let mut found = Vec::new();
     let closes = before.is_some_and(|before| before.status != after.status);
     if before.is_none() {
-        found.push(job_change(after, now));
+        found.push(job_change(after));
     }
     for task in &after.tasks {
         let earlier = before.and_then(|before| before.tasks.iter().find(|old| old.task == task.task));
         task_changes(earlier, task, after, now, &mut found);
     }
     if closes {
-        found.push(job_change(after, now));
+        found.push(job_change(after));
     }
+    // Stable: what happened at one time stays in the pipeline's order.
+    found.sort_by_key(|change| change.at);
     found
 }
 
-fn job_change(story: &Story, now: Time) -> Change {
-    let at = match (&story.refusal, story.closed_at) {
-        (Some(_), _) => story.created_at,
-        (None, Some(at)) => at,
-        (None, None) if story.tasks.iter().all(|task| task.started_at.is_none()) => story.created_at,
-        (None, None) => now,
-    };
+fn job_change(story: &Story) -> Change {
+    let at = story.closed_at.unwrap_or(story.created_at);
     let mut change = Change::new(What::Job, at, story.status.as_str());
     if let Some(closing) = story.closing.as_ref().filter(|_| story.closed_at.is_some()) {
         change.task = closing.task.as_ref().map(ToString::to_string);
@@ -112,6 +113,7 @@ fn task_changes(earlier: Option<&TaskStory>, task: &TaskStory, story: &Story, no
         found.push(Change {
             task: name.clone(),
             attempt: Some(attempt.attempt),
+            started_at: Some(attempt.started_at),
             error_type: Some(attempt.error_type.clone()),
             error: Some(attempt.error.to_string()),
             ..Change::new(What::Attempt, attempt.ended_at, outcome.as_str())
@@ -129,6 +131,7 @@ fn task_changes(earlier: Option<&TaskStory>, task: &TaskStory, story: &Story, no
         found.push(Change {
             task: name,
             attempt: task.attempt,
+            started_at: task.attempt_started_at.filter(|_| task.status != TaskStatus::Scheduled),
             not_before: task.not_before.filter(|_| task.status == TaskStatus::Scheduled),
             progress: task.progress.clone(),
             ..Change::new(What::Task, at.unwrap_or(now), task.status.as_str())

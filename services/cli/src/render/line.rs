@@ -31,7 +31,13 @@ pub fn change(change: &Change, created_at: Time, paint: Paint) -> Option<String>
             let wait = wait.map(|until| format!("  next attempt in {}", duration(until.since(change.at))));
             let is_new = change.status == TaskStatus::Scheduled.as_str();
             let attempt = if is_new { String::new() } else { attempt };
-            Some(format!("{at}  {task:18}  {}{attempt}{}", colour(change.status, paint), wait.unwrap_or_default()))
+            let took = change.started_at.filter(|_| change.status == TaskStatus::Completed.as_str());
+            let took = took.map(|from| format!("  took {}", duration(change.at.since(from)))).unwrap_or_default();
+            Some(format!(
+                "{at}  {task:18}  {}{attempt}{took}{}",
+                colour(change.status, paint),
+                wait.unwrap_or_default()
+            ))
         }
         What::Attempt => Some(format!(
             "{at}  {task:18}  {}{why}",

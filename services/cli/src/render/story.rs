@@ -124,9 +124,11 @@ fn table(shown: &Shown, paint: Paint, text: &mut String) {
     let since = |at: Time| format!("+{}", duration(at.since(story.created_at)));
     for task in &story.tasks {
         let status = paint.task(task.status, &format!("{:9}", task.status.as_str()));
-        let started = task.attempt_started_at.map(since).unwrap_or_default();
-        let took = took(task, shown.now).map(duration).unwrap_or_default();
-        let attempt = task.attempt.map(|attempt| attempt.to_string()).unwrap_or_default();
+        // While the next attempt is awaited, those that ended stand below, and the row names none.
+        let is_named = task.status != TaskStatus::Scheduled;
+        let started = task.attempt_started_at.filter(|_| is_named).map(since).unwrap_or_default();
+        let took = took(task, shown.now).filter(|_| is_named).map(duration).unwrap_or_default();
+        let attempt = task.attempt.filter(|_| is_named).map(|attempt| attempt.to_string()).unwrap_or_default();
         text.push_str(&row(&task.task, &status, &started, &took, &attempt, &notes(task, shown, paint)));
         for ended in &task.attempts {
             let status = paint.bad(&format!("{:9}", ended.outcome.as_str()));
@@ -165,14 +167,16 @@ fn notes(task: &TaskStory, shown: &Shown, paint: Paint) -> String {
                     .push(paint.bad(&format!("no heartbeat: its lease ended {late} ago, another worker will take it")));
             }
         }
-        TaskStatus::Scheduled => match task.not_before {
-            Some(until) if until > now => notes.push(format!("next attempt in {}", duration(until.since(now)))),
-            _ => {
-                let since = task.not_before.max(task.ended_at).or(task.scheduled_at);
-                let wait = since.map(|since| now.since(since)).filter(|wait| *wait >= QUEUED_NOTABLE);
-                notes.extend(wait.map(|wait| paint.notable(&format!("in its queue for {}", duration(wait)))));
+        TaskStatus::Scheduled => {
+            let next = task.attempt.map(|attempt| format!("attempt {} ", attempt + 1)).unwrap_or_default();
+            let since = task.not_before.max(task.ended_at).or(task.scheduled_at);
+            let wait = since.map(|since| now.since(since)).filter(|wait| *wait >= QUEUED_NOTABLE);
+            match (task.not_before.filter(|until| *until > now), wait) {
+                (Some(until), _) => notes.push(format!("{next}in {}", duration(until.since(now)))),
+                (None, Some(wait)) => notes.push(paint.notable(&format!("{next}in its queue for {}", duration(wait)))),
+                (None, None) => {}
             }
-        },
+        }
         TaskStatus::Waiting
         | TaskStatus::Completed
         | TaskStatus::Failed
@@ -194,6 +198,6 @@ fn log_of(shown: &Shown, task: &TaskStory, ended: &Attempt) -> Option<String> {
     if kept {
         Some(format!("log: qsketch logs {} {} --attempt {}", shown.story.job, task.task, ended.attempt))
     } else {
-        shown.store_problem.is_none().then(|| "no log was kept: its worker did not end it".to_owned())
+        shown.store_problem.is_none().then(|| "no log was kept".to_owned())
     }
 }
