@@ -52,7 +52,7 @@ impl Loudness {
         let Self { lufs, peak_db, range_lu, threshold_lufs, offset_lu } = self;
         format!(
             "{BOTH_CHANNELS},{}:measured_I={lufs}:measured_TP={peak_db}:measured_LRA={range_lu}:\
-             measured_thresh={threshold_lufs}:offset={offset_lu}:linear=true,aresample=48000",
+             measured_thresh={threshold_lufs}:offset={offset_lu}:linear=true,aresample=48000,aformat=channel_layouts=stereo",
             target()
         )
     }
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(
             loudness.filter(),
             "pan=stereo|c0=c0|c1=c0,loudnorm=I=-16:TP=-1.5:LRA=11:measured_I=-17.86:measured_TP=-2.48:\
-             measured_LRA=1.2:measured_thresh=-28.06:offset=0.38:linear=true,aresample=48000"
+             measured_LRA=1.2:measured_thresh=-28.06:offset=0.38:linear=true,aresample=48000,aformat=channel_layouts=stereo"
         );
         assert_eq!(read(&TOLD.replace("-17.86", "-inf")), None);
         assert_eq!(read(""), None);

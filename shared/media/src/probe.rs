@@ -26,7 +26,8 @@ pub struct Picture {
     pub height: u32,
     /// The pixel format: `yuv420p`.
     pub pixel_format: String,
-    /// Frames in seconds: 30 frames in 1 second.
+    /// Frames in seconds: 30 frames in 1 second. It is the rate that the time stamps keep (`r_frame_rate`); the average over the
+    /// duration is uneven where Manim has joined pieces.
     pub rate: (u32, u32),
     /// How many frames there are.
     pub frames: u32,
@@ -85,7 +86,7 @@ struct Stream {
     width: u32,
     height: u32,
     pix_fmt: String,
-    avg_frame_rate: String,
+    r_frame_rate: String,
     time_base: String,
     nb_frames: String,
     extradata_hash: String,
@@ -113,7 +114,7 @@ pub(crate) fn read(json: &str) -> Result<Probed, serde_json::Error> {
                 width: stream.width,
                 height: stream.height,
                 pixel_format: stream.pix_fmt,
-                rate: ratio(&stream.avg_frame_rate),
+                rate: ratio(&stream.r_frame_rate),
                 frames: stream.nb_frames.parse().unwrap_or(0),
                 time_base: ratio(&stream.time_base),
                 settings_hash: stream.extradata_hash,
@@ -150,9 +151,9 @@ mod tests {
         let probed = read(
             r#"{"streams": [
                 {"codec_type": "video", "codec_name": "h264", "width": 854, "height": 480, "pix_fmt": "yuv420p",
-                 "avg_frame_rate": "15/1", "time_base": "1/15360", "nb_frames": "45", "extradata_hash": "SHA256:1"},
+                 "r_frame_rate": "15/1", "avg_frame_rate": "860160/57343", "time_base": "1/15360", "nb_frames": "45", "extradata_hash": "SHA256:1"},
                 {"codec_type": "audio", "codec_name": "aac", "sample_rate": "48000", "channels": 2, "duration": "3.02"},
-                {"codec_type": "video", "avg_frame_rate": "0/0", "nb_frames": "-1"},
+                {"codec_type": "video", "r_frame_rate": "0/0", "nb_frames": "-1"},
                 {"codec_type": "subtitle", "tags": {"language": "eng"}},
                 {"codec_type": "data"}
             ], "format": {"duration": "nan"}}"#,
