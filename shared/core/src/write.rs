@@ -89,6 +89,7 @@ impl Write {
             Self::CreateInput(_) => "create-input",
             Self::CreateJob(_) => "create-job",
             Self::Task { footing: Footing::Mine { .. }, .. } => "hold",
+            Self::Task { set, .. } if set.lease.is_none() => "end",
             Self::Task { .. } => "claim",
             Self::Record { .. } | Self::RecordFinal { .. } => "record",
             Self::Close { .. } => "close",

@@ -185,6 +185,17 @@ pub(super) fn exhausted(id: &TaskId, job: &Job, task: &Task, step: &CheckedStep,
     Some(close(job, verdict, id, Some(end.attempt), &end.error_type, end.error, now))
 }
 
+/// The end of a last attempt of which nothing was heard any more, written before the job is closed for it.
+///
+/// It stands on the lapsed lease as it was seen: an owner that renewed it, or gave the attempt back, meanwhile keeps the
+/// job running. And the story has the end of the last attempt like that of every other.
+pub(super) fn end_lapsed(id: &TaskId, job: &Job, task: &Task, step: &CheckedStep, now: Time) -> Option<Write> {
+    let until = task.lease.as_ref()?.until;
+    let end = last_straw(job, task, step, now)?;
+    let footing = Footing::Seen { attempt: task.attempt, lease_until: Some(until) };
+    Some(Write::Task { task: id.clone(), footing, set: Box::new(task.clone().ended(end, None)) })
+}
+
 /// Why a task may not be tried again; none while it may.
 pub(super) fn exhausted_reason(job: &Job, task: &Task, step: &CheckedStep) -> Option<String> {
     last_straw(job, task, step, Time(u64::MAX)).map(|end| format!("{}: {}", end.error_type, end.error))

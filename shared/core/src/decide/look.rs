@@ -43,6 +43,9 @@ pub(super) fn look(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, now: 
         if let Some(until) = held_until(drive, task).filter(|until| *until > now) {
             return Step::Settle(vec![Act::Hide(until)]);
         }
+        if let Some(end) = entry::end_lapsed(id, job, task, step, now) {
+            return Step::Commit(end);
+        }
         if let Some(entry) = entry::exhausted(id, job, task, step, now) {
             return Step::Commit(entry);
         }
@@ -81,6 +84,9 @@ fn look_final(drive: &Drive, job: &Job, step: &CheckedStep, closing: u32, now: T
         }
         if let Some(until) = held_until(drive, task).filter(|until| *until > now) {
             return Step::Settle(vec![Act::Hide(until)]);
+        }
+        if let Some(end) = entry::end_lapsed(id, job, task, step, now) {
+            return Step::Commit(end);
         }
         if let Some(reason) = entry::exhausted_reason(job, task, step) {
             return Step::Settle(vec![Act::DeadLetter(format!("{id} failed for good: {reason}"))]);

@@ -235,6 +235,34 @@ fn a_lapsed_lease_is_told_as_a_heartbeat_timeout_and_charged() -> Tried<()> {
 }
 
 #[test]
+fn a_last_attempt_that_lapsed_is_ended_before_the_job_closes_for_it() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("gone", 3)?;
+    let now = NOW.plus(Duration::from_secs(32));
+    let mut drive = scene.knowing()?;
+    let ended = scene.loaded(now)?;
+    assert_eq!(short(&ended), "end");
+    let close = scene.commit(&mut drive, ended, now)?;
+    assert_eq!(short(&close), "close TimedOut");
+    let last = scene.task.as_ref().and_then(|task| task.attempts.last()).ok_or("not ended")?;
+    assert_eq!((last.attempt, last.outcome, last.error_type.as_str()), (3, Outcome::TimedOut, "Heartbeat"));
+    assert_eq!(sent(&scene.commit(&mut drive, close, now)?), ["z@0", "ack"]);
+    Ok(())
+}
+
+#[test]
+fn a_last_attempt_that_was_renewed_after_it_was_seen_lapsed_keeps_the_job_running() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("slow", 3)?;
+    let now = NOW.plus(Duration::from_secs(32));
+    let mut drive = scene.knowing()?;
+    let ended = scene.loaded(now)?;
+    let renewed = scene.task.as_mut().and_then(|task| task.lease.as_mut()).ok_or("not held")?;
+    renewed.until = now.plus(Duration::from_secs(30));
+    assert_eq!(sent(&scene.commit(&mut drive, ended, now)?), ["hide 63000"]);
+    assert_eq!(scene.job.status, JobStatus::Running);
+    Ok(())
+}
+
+#[test]
 fn a_live_lease_hides_the_message_until_it_ends_by_the_slowest_clock() -> Tried<()> {
     let scene = Scene::at("b#0")?.held_by("other", 1)?;
     assert_eq!(sent(&scene.loaded(NOW)?), ["hide 31000"]);
