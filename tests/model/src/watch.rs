@@ -1,7 +1,7 @@
 //! Where the promises are checked: when an attempt begins to work, when a part is written, after every action.
 
 use qsketch_core::decide::Step;
-use qsketch_core::parts::{Closing, Done, JobStatus, Outcome, Task, Verdict};
+use qsketch_core::parts::{Closing, Done, JobStatus, Task, Verdict};
 use qsketch_core::route;
 
 use crate::book::is_live;
@@ -94,19 +94,13 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether there is a reason for a closing: what is given back is none.
-    ///
-    /// A closing does not stand on the task's part, so a lease that was seen lapsed counts even if its owner gave the
-    /// attempt back before the closing was written.
+    /// Whether there is a reason for a closing: what is given back is none, nor is an attempt that is still held.
     fn is_caused(&self, closing: &Closing) -> bool {
         let Some(index) = self.protocol.tasks.iter().position(|task| Some(task) == closing.task.as_ref()) else {
             return closing.verdict == Verdict::Completed;
         };
         let Some(part) = self.book.task_at(self.state.tasks[index]) else { return self.state.is_late };
-        let last = part.attempts.last();
-        let was_lapsed = closing.error_type.as_deref() == Some("Heartbeat")
-            && last.is_some_and(|last| last.outcome == Outcome::Released && Some(last.attempt) == closing.attempt);
-        let used = part.attempt - part.released + u32::from(was_lapsed);
-        self.state.is_late || used >= ATTEMPTS_MAX || last.is_some_and(|last| last.is_final)
+        let is_used_up = part.attempt - part.released >= ATTEMPTS_MAX && part.lease.is_none();
+        self.state.is_late || is_used_up || part.attempts.last().is_some_and(|last| last.is_final)
     }
 }
