@@ -81,6 +81,16 @@ impl Sim {
         self.world.state().planned.insert(number, fault);
     }
 
+    /// What is wrong from now on with every call of a kind, such as `hide`: a fault, and by how much it is slower.
+    pub fn trouble(&self, kind: &'static str, fault: Option<Fault>, slower: Duration) {
+        self.world.state().troubles.insert(kind, (fault, slower));
+    }
+
+    /// Ends all of [`Sim::trouble`].
+    pub fn end_trouble(&self) {
+        self.world.state().troubles.clear();
+    }
+
     /// The time as it is now.
     #[must_use]
     pub fn now(&self) -> Time {

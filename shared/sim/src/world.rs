@@ -114,6 +114,8 @@ pub(crate) struct State {
     pub(crate) random: Random,
     pub(crate) disorder: Disorder,
     pub(crate) planned: BTreeMap<u64, Fault>,
+    /// What is wrong with every call of a kind.
+    pub(crate) troubles: BTreeMap<&'static str, (Option<Fault>, Duration)>,
     pub(crate) calls: Vec<Call>,
     pub(crate) items: Items,
     pub(crate) queues: QueueSet,
@@ -127,6 +129,7 @@ impl World {
             random: Random::new(seed),
             disorder: Disorder::default(),
             planned: BTreeMap::new(),
+            troubles: BTreeMap::new(),
             calls: Vec::new(),
             items: Items::default(),
             queues: QueueSet::default(),
@@ -186,12 +189,13 @@ impl World {
         let at = self.now();
         let mut state = self.state();
         let number = state.calls.len() as u64;
-        let fault = match state.planned.remove(&number) {
+        let (trouble, slow) = state.troubles.get(request.kind).copied().unwrap_or_default();
+        let fault = match state.planned.remove(&number).or(trouble) {
             Some(planned) => Some(planned),
             None => state.draw_fault(),
         };
         let spread = u64::try_from(state.disorder.latency_spread.as_micros()).unwrap_or(u64::MAX);
-        let way = (state.disorder.latency + Duration::from_micros(state.random.under(spread))) / 2;
+        let way = (slow + state.disorder.latency + Duration::from_micros(state.random.under(spread))) / 2;
         let Request { port, kind, target, size } = request;
         let process = actor.name.clone();
         state.calls.push(Call { number, process, port, kind, target, size, at, ended_at: None, fault });
