@@ -173,6 +173,7 @@ impl Worker {
             return Event::Lost { job: None, task: None };
         };
         let message = drive.message();
+        let held_until = drive.task().and_then(|task| task.lease.as_ref()).map(|lease| lease.until).unwrap_or_default();
         let (progress, reported) = watch::channel(None);
         let pulse = Pulse {
             ports: self.ports.clone(),
@@ -181,6 +182,7 @@ impl Worker {
             job: message.job.clone(),
             task: message.task.clone(),
             hold,
+            held_until,
             progress: reported,
         };
         let beating = heartbeat.insert(Heartbeat::start(pulse));

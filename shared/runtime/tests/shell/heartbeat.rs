@@ -117,3 +117,59 @@ async fn purging_the_queue_does_not_stop_work_that_holds_its_lease() {
     assert_eq!((status(&parts), stage.played("a").len()), (JobStatus::Completed, 1));
     worker.stop().await;
 }
+
+/// Runs one long attempt while every call of a kind is in trouble: it must be the only one.
+async fn survives(kind: &'static str, fault: Option<Fault>, slower: Duration) {
+    let stage = Stage::new(1, only_a(Duration::from_secs(250)));
+    let workers = [stage.worker("w1"), stage.worker("w2")];
+    let id = stage.submit("j").await;
+    let first = stage.until_begun("a", 1).await;
+    stage.sim.trouble(kind, fault, slower);
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    stage.sim.end_trouble();
+    let parts = stage.until_notified(&id).await;
+    let task = &parts.tasks[&"a".parse().unwrap()];
+    assert_eq!((status(&parts), task.attempt, task.charged), (JobStatus::Completed, 1, 0), "{}", stage.log());
+    assert_eq!(stage.played("a").iter().map(|played| played.began).collect::<Vec<_>>(), [first.began]);
+    for worker in workers {
+        worker.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_refused_lease_write_loses_a_task_not_a_job_that_can_not_be_read() {
+    survives("load-job", Some(Fault::Unavailable), Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_refused_lease_write_loses_a_task_not_a_visibility_that_can_not_be_set() {
+    survives("hide", Some(Fault::Unavailable), Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_hang_until_their_own_timeouts_do_not_hold_up_the_lease() {
+    // Four tries of five seconds, and the waits between them.
+    survives("hide", Some(Fault::Unavailable), Duration::from_secs(22)).await;
+    survives("load-job", Some(Fault::Unavailable), Duration::from_secs(22)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_can_not_be_renewed_ends_the_work_before_another_may_take_it() {
+    let stage = Stage::new(1, only_a(Duration::from_secs(250)));
+    let worker = stage.worker("w");
+    let id = stage.submit("j").await;
+    let first = stage.until_begun("a", 1).await;
+    stage.sim.trouble("hold", Some(Fault::Unavailable), Duration::ZERO);
+    let dropped = loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if let End::Dropped(dropped) = stage.played("a")[0].end {
+            break dropped;
+        }
+    };
+    // The lease of 30 s, and the second by which clocks may differ.
+    assert!(dropped.since(first.began) <= LEASE + Duration::from_secs(1), "{:?}", dropped.since(first.began));
+    stage.sim.end_trouble();
+    let parts = stage.until_notified(&id).await;
+    assert_eq!((status(&parts), stage.played("a").len()), (JobStatus::Completed, 2));
+    worker.stop().await;
+}
