@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::Outbox;
 use crate::consume::{Consumer, Fate};
 use crate::ports::{Delivery, HIDE_MAX, QueueName, Queues, Receipt};
-use crate::shutdown::Stop;
+use crate::shutdown::{self, Stop};
 
 /// How long a record rests whose consumer panicked.
 const PANIC_PAUSE: Duration = Duration::from_secs(30);
@@ -87,7 +87,8 @@ pub async fn answer(
     outbox: &Outbox,
     consumer: &dyn Consumer,
 ) -> Answer {
-    let stop = Stop::never();
+    // A function is not told to stop: its environment is frozen, or ended when it has answered.
+    let (_stopper, stop) = shutdown::pair();
     let fates = join_all(batch.records.into_iter().map(|record| consume(record, queue, queues, consumer, &stop))).await;
     outbox.flush().await;
     Answer {

@@ -25,15 +25,6 @@ impl Stopper {
 }
 
 impl Stop {
-    /// A listener that is never told to stop.
-    #[must_use]
-    pub fn never() -> Self {
-        let (stopper, stop) = pair();
-        // The channel stays open for as long as the process runs.
-        std::mem::forget(stopper);
-        stop
-    }
-
     /// Whether it is time to stop.
     #[must_use]
     pub fn is_stopping(&self) -> bool {

@@ -132,6 +132,20 @@ async fn visibility_is_set_for_each_record_at_its_claim_first_or_later() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_environment_answers_invocation_after_invocation() {
+    let stage = Stage::new(1, |_, _| Play::Work(Duration::ZERO));
+    let ports = stage.sim.process("lambda").ports();
+    let outbox = Outbox::new(Arc::clone(&ports.queues));
+    let (consumer, queue) = (stage.consumer(&ports, &outbox, "a"), QueueName::new("a"));
+    for number in 1..=3 {
+        stage.submit(&format!("j{number}")).await;
+        let answered = answer(batch(&stage, "a").await, &queue, &*ports.queues, &outbox, &*consumer).await;
+        assert_eq!(answered, Answer::default());
+        assert_eq!(stage.sim.messages(&QueueName::new("b")).len(), 3 * number);
+    }
+}
+
 struct Panics;
 
 #[async_trait]
