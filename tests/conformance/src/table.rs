@@ -288,7 +288,7 @@ fn drawn(id: &JobId, draw: usize) -> Result<Write> {
     let attempt = u32::try_from(draw / 128 % 3)? + 1;
     let until = Time(NOW.0 + u64::try_from(draw / 512 % 2)?);
     let set = gallery::task(attempt, owner, until)?;
-    let closing = u32::from(draw / 1_024 % 8 == 0);
+    let closing = u32::from((draw / 1_024).is_multiple_of(8));
     Ok(match draw % 16 {
         0 => Write::CreateInput(Box::new(gallery::input(id))),
         1 | 2 => Write::CreateJob(Box::new(gallery::job(id)?)),
