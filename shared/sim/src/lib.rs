@@ -207,6 +207,17 @@ impl Process {
         self.actor.crash();
     }
 
+    /// Stops its calls, and the answers to them, until [`Process::thaw`]: a machine that stands still, or has lost
+    /// its network. Calls that are on their way take effect.
+    pub fn freeze(&self) {
+        self.actor.freeze(true);
+    }
+
+    /// Lets it go on where it stood.
+    pub fn thaw(&self) {
+        self.actor.freeze(false);
+    }
+
     /// Whether it has crashed.
     #[must_use]
     pub fn is_crashed(&self) -> bool {

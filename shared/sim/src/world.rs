@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use qsketch_core::Time;
 use qsketch_runtime::{Clock, PortError, PortErrorKind};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::SimClock;
 use crate::disorder::{Disorder, Fault};
@@ -66,11 +66,13 @@ pub(crate) struct Actor {
     pub(crate) is_real: bool,
     crashed: AtomicBool,
     crash: Notify,
+    frozen: watch::Sender<bool>,
 }
 
 impl Actor {
     pub(crate) fn new(name: &str, is_real: bool) -> Arc<Self> {
-        Arc::new(Self { name: name.to_owned(), is_real, crashed: AtomicBool::new(false), crash: Notify::new() })
+        let (crashed, crash, frozen) = (AtomicBool::new(false), Notify::new(), watch::Sender::new(false));
+        Arc::new(Self { name: name.to_owned(), is_real, crashed, crash, frozen })
     }
 
     pub(crate) fn crash(&self) {
@@ -94,8 +96,15 @@ impl Actor {
         }
     }
 
-    /// Never returns once the actor has crashed: a dead process makes no call and hears no answer.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        self.frozen.send_replace(is_frozen);
+    }
+
+    /// Never returns once the actor has crashed: a dead process makes no call and hears no answer. A frozen one does
+    /// so later.
     pub(crate) async fn live(&self) {
+        // The sender lives in this actor: the channel can't close.
+        let _ = self.frozen.subscribe().wait_for(|is_frozen| !is_frozen).await;
         if self.is_crashed() {
             core::future::pending::<()>().await;
         }

@@ -1,9 +1,14 @@
 //! Duplicates, reordering, delays, lost replies, errors and crashes: the promises hold under all of them.
 
 use core::time::Duration;
+use std::sync::Arc;
 
-use qsketch_core::{JobId, JobStatus};
-use qsketch_sim::{Disorder, Fault};
+use async_trait::async_trait;
+use qsketch_core::pipeline::PipelineHash;
+use qsketch_core::{Commit, Input, Job, JobId, JobStatus, Part, Pipeline, Task, TaskId, Write};
+use qsketch_runtime::ports::{Depth, Hidden, Outgoing, Parts, Receipt};
+use qsketch_runtime::{Delivery, PortError, Ports, QueueName, Queues, Table};
+use qsketch_sim::{Disorder, Fault, Order};
 
 use crate::stage::{Play, Running, Stage, TASKS, status};
 
@@ -155,4 +160,90 @@ fn every_fault_at_every_call_of_a_job_is_survived() {
             });
         }
     }
+}
+
+/// A world that is broken on purpose: the checks above must see it.
+struct Broken(Ports);
+
+#[async_trait]
+impl Table for Broken {
+    async fn load_job(&self, job: &JobId) -> Result<Option<Job>, PortError> {
+        self.0.table.load_job(job).await
+    }
+    async fn load_task(&self, job: &JobId, task: &TaskId) -> Result<Option<Task>, PortError> {
+        self.0.table.load_task(job, task).await
+    }
+    async fn load_input(&self, job: &JobId) -> Result<Option<Input>, PortError> {
+        self.0.table.load_input(job).await
+    }
+    async fn load_parts(&self, job: &JobId) -> Result<Parts, PortError> {
+        self.0.table.load_parts(job).await
+    }
+    async fn load_pipeline(&self, hash: &PipelineHash) -> Result<Option<Pipeline>, PortError> {
+        self.0.table.load_pipeline(hash).await
+    }
+    async fn keep_pipeline(&self, pipeline: &Pipeline) -> Result<(), PortError> {
+        self.0.table.keep_pipeline(pipeline).await
+    }
+    /// Without a fence: whoever claims is told that the task is its own.
+    async fn commit(&self, job: &JobId, write: &Write) -> Result<Commit, PortError> {
+        let commit = self.0.table.commit(job, write).await?;
+        Ok(match (commit, write) {
+            (Commit::Overtaken(_), Write::Task { set, .. }) => Commit::Written(Part::Task(set.clone())),
+            (commit, _) => commit,
+        })
+    }
+}
+
+#[async_trait]
+impl Queues for Broken {
+    async fn receive(
+        &self,
+        queue: &QueueName,
+        most: usize,
+        wait: Duration,
+        hide: Duration,
+    ) -> Result<Vec<Delivery>, PortError> {
+        self.0.queues.receive(queue, most, wait, hide).await
+    }
+    /// Acknowledged first: the crash between acknowledging and sending loses what was to be sent.
+    async fn send(&self, queue: &QueueName, messages: &[Outgoing]) -> Result<Vec<Result<(), PortError>>, PortError> {
+        if queue.as_str() == "c" {
+            return Ok(messages.iter().map(|_| Ok(())).collect());
+        }
+        self.0.queues.send(queue, messages).await
+    }
+    async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), PortError> {
+        self.0.queues.delete(queue, receipts).await
+    }
+    async fn hide(&self, queue: &QueueName, receipt: &Receipt, hide: Duration) -> Result<Hidden, PortError> {
+        self.0.queues.hide(queue, receipt, hide).await
+    }
+    async fn depth(&self, queue: &QueueName) -> Result<Depth, PortError> {
+        self.0.queues.depth(queue).await
+    }
+}
+
+/// Whether one job under duplicates comes out as promised, on ports that are broken in some way.
+fn holds(seed: u64, break_it: impl Fn(Ports) -> Ports) -> bool {
+    run(async {
+        let stage = makes(seed);
+        stage.sim.set_disorder(Disorder { duplicate_permille: 500, order: Order::Drawn, ..Disorder::default() });
+        let worker = stage.worker_on(&break_it(stage.sim.ports()));
+        let id = stage.submit("j").await;
+        let hour = Duration::from_secs(3_600);
+        let closed = tokio::time::timeout(hour, stage.until_notified(&id)).await.is_ok();
+        worker.stop().await;
+        let once = TASKS.iter().all(|task| stage.played(task).len() == 1);
+        closed && once && stage.sim.refused_keys().is_empty()
+    })
+}
+
+#[test]
+fn a_shell_without_a_fence_and_one_that_loses_a_send_are_caught() {
+    assert!((0..10).all(|seed| holds(seed, |ports| ports)));
+    let no_fence = |ports: Ports| Ports { table: Arc::new(Broken(ports.clone())), ..ports };
+    assert!((0..10).any(|seed| !holds(seed, no_fence)), "without a fence a task runs twice");
+    let loses = |ports: Ports| Ports { queues: Arc::new(Broken(ports.clone())), ..ports };
+    assert!((0..10).all(|seed| !holds(seed, loses)), "without its send a job never closes");
 }

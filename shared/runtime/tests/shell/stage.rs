@@ -136,11 +136,20 @@ impl Stage {
     /// Starts a worker process that serves these queues.
     pub fn worker_of(&self, name: &str, queues: &[&str]) -> Running {
         let process = self.sim.process(name);
+        let ports = process.ports();
+        self.start(process, &ports, queues)
+    }
+
+    /// Starts a worker that serves all four queues on these ports.
+    pub fn worker_on(&self, ports: &Ports) -> Running {
+        self.start(self.sim.process("w"), ports, &["a", "b", "c", "z"])
+    }
+
+    fn start(&self, process: Process, ports: &Ports, queues: &[&str]) -> Running {
         let (stopper, stop) = shutdown::pair();
-        let outbox = Outbox::new(process.ports().queues);
-        let loops =
-            queues.iter().map(|queue| tokio::spawn(self.poll(&process, &outbox, queue, stop.clone()))).collect();
-        Running { process, stopper, loops }
+        let outbox = Outbox::new(Arc::clone(&ports.queues));
+        let poll = |queue: &&str| tokio::spawn(self.poll(ports, &outbox, queue, stop.clone()));
+        Running { process, stopper, loops: queues.iter().map(poll).collect() }
     }
 
     /// The consumer of one queue.
@@ -151,12 +160,12 @@ impl Stage {
 
     fn poll(
         &self,
-        process: &Process,
+        ports: &Ports,
         outbox: &Outbox,
         queue: &str,
         stop: Stop,
     ) -> impl Future<Output = Result<(), PortError>> + Send + use<> {
-        let (ports, outbox) = (process.ports(), outbox.clone());
+        let (ports, outbox) = (ports.clone(), outbox.clone());
         let consumer = self.consumer(&ports, &outbox, queue);
         let wait = Duration::from_secs(20);
         let polling = Polling { queue: QueueName::new(queue), concurrency: 4, wait, hide: LEASE };

@@ -85,3 +85,52 @@ async fn a_worker_that_dies_costs_its_task_a_lease_and_the_job_goes_on_elsewhere
     new.stop().await;
     stage.check_outputs(&id);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_stood_still_finds_its_task_taken_and_changes_nothing() {
+    let stage = Stage::new(1, |task, attempt| match (task.to_string().as_str(), attempt) {
+        ("c", 1) => Play::Make(Duration::from_secs(20)),
+        _ => Play::Make(Duration::ZERO),
+    });
+    stage.sim.set_latency(Duration::from_millis(10));
+    let old = stage.worker("old");
+    let id = stage.submit("j").await;
+    stage.until_begun("c", 1).await;
+    old.process.freeze();
+    let new = stage.worker("new");
+    let parts = stage.until_notified(&id).await;
+    assert_eq!(
+        (status(&parts), parts.job.as_ref().unwrap().done[&"c".parse().unwrap()].attempt),
+        (JobStatus::Completed, 2)
+    );
+    old.process.thaw();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(stage.sim.parts(&id), parts, "nothing changes after it thawed");
+    stage.check_outputs(&id);
+    assert_eq!(stage.notifications().len(), 1);
+    old.stop().await;
+    new.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_stands_still_before_its_record_is_overtaken_or_wins_but_never_both() {
+    for freeze_at in (0..=24).map(|number| Duration::from_millis(number * 5)) {
+        let stage = Stage::new(1, |_, _| Play::Make(Duration::from_millis(20)));
+        stage.sim.set_latency(Duration::from_millis(10));
+        let old = stage.worker("old");
+        let id = stage.submit("j").await;
+        stage.until_begun("c", 1).await;
+        tokio::time::sleep(freeze_at).await;
+        old.process.freeze();
+        let new = stage.worker("new");
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        old.process.thaw();
+        let parts = stage.until_notified(&id).await;
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(status(&parts), JobStatus::Completed);
+        assert_eq!(stage.notifications().len(), 1);
+        stage.check_outputs(&id);
+        old.stop().await;
+        new.stop().await;
+    }
+}
