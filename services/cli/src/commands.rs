@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use qsketch_core::story::Story;
 use qsketch_core::{JobId, JobStatus};
-use qsketch_ops::{Downloaded, OpsError, Prepared, Sent, State, Until, Wish};
+use qsketch_ops::{Check, Downloaded, Log, LogName, OpsError, Prepared, Sent, State, Until, Wish};
 use qsketch_runtime::Ports;
 use qsketch_runtime::config::{Environment, Settings, SettingsError};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::arguments::{Arguments, Command, Download, Logs, Show, Submit};
 use crate::exit::{Exit, Problem};
 use crate::output::Output;
-use crate::progress::{LINES_LAYOUT, Progress};
+use crate::progress::{JSON_LAYOUT, Progress};
 use crate::{render, tools};
 
 /// The longest text that is read from standard input, in bytes: more can't be a prompt of 4,000 characters.
@@ -54,6 +54,27 @@ struct DownloadedLine<'a> {
     files: &'a [Downloaded],
 }
 
+#[derive(Serialize)]
+struct LogDocument<'a> {
+    layout: u32,
+    #[serde(flatten)]
+    log: &'a Log,
+}
+
+#[derive(Serialize)]
+struct LogsDocument<'a> {
+    layout: u32,
+    job: &'a str,
+    logs: &'a [LogName],
+}
+
+#[derive(Serialize)]
+struct ChecksDocument<'a> {
+    layout: u32,
+    is_well: bool,
+    checks: &'a [Check],
+}
+
 async fn submit(asked: &Submit, environment: &Environment, output: &Output) -> Result<Exit, Problem> {
     let prompt = if asked.prompt == "-" { from_stdin(output)? } else { asked.prompt.clone() };
     let wish = Wish {
@@ -78,7 +99,7 @@ async fn submit(asked: &Submit, environment: &Environment, output: &Output) -> R
     }
     if output.is_json {
         let line =
-            SubmittedLine { layout: LINES_LAYOUT, what: "submitted", job: job.as_str(), is_again: sent == Sent::Again };
+            SubmittedLine { layout: JSON_LAYOUT, what: "submitted", job: job.as_str(), is_again: sent == Sent::Again };
         output.json_line(&line)?;
     } else if !follows {
         output.data(&format!("{job}\n"))?;
@@ -140,7 +161,7 @@ async fn logs(asked: &Logs, ports: &Ports, output: &Output) -> Result<Exit, Prob
     let Some(task) = &asked.task else { return list_logs(&asked.job, ports, output).await };
     let log = qsketch_ops::read_log(ports, &asked.job, task, asked.attempt).await?;
     if output.is_json {
-        output.json(&log)?;
+        output.json(&LogDocument { layout: JSON_LAYOUT, log: &log })?;
         return Ok(Exit::Done);
     }
     let others: Vec<String> =
@@ -158,16 +179,14 @@ async fn list_logs(job: &JobId, ports: &Ports, output: &Output) -> Result<Exit, 
         return Err(OpsError::no_job(job).into());
     }
     if output.is_json {
-        output.json(&logs)?;
+        output.json(&LogsDocument { layout: JSON_LAYOUT, job: job.as_str(), logs: &logs })?;
         return Ok(Exit::Done);
     }
     if logs.is_empty() {
         output.say("no log is kept yet: one comes when an attempt ends");
     }
     let width = logs.iter().map(|log| log.task.to_string().len()).max().unwrap_or(0);
-    let line = |log: &qsketch_ops::LogName| {
-        format!("{:width$}  attempt {}  {}\n", log.task.to_string(), log.attempt, log.location)
-    };
+    let line = |log: &LogName| format!("{:width$}  attempt {}  {}\n", log.task.to_string(), log.attempt, log.location);
     output.data(&logs.iter().map(line).collect::<String>())?;
     Ok(Exit::Done)
 }
@@ -181,7 +200,7 @@ async fn download(asked: &Download, ports: &Ports, output: &Output) -> Result<Ex
 async fn fetch(ports: &Ports, job: &JobId, file: &Path, output: &Output) -> Result<Exit, Problem> {
     let files = qsketch_ops::download(ports, job, file).await?;
     if output.is_json {
-        let line = DownloadedLine { layout: LINES_LAYOUT, what: "downloaded", job: job.as_str(), files: &files };
+        let line = DownloadedLine { layout: JSON_LAYOUT, what: "downloaded", job: job.as_str(), files: &files };
         output.json_line(&line)?;
     } else {
         output.data(&files.iter().map(|file| format!("{}\n", file.path.display())).collect::<String>())?;
@@ -210,12 +229,12 @@ async fn doctor(environment: &Environment, output: &Output) -> Result<Exit, Prob
     let mut checks = vec![tools::this_command()];
     checks.extend(deployment);
     checks.extend(tools);
+    let is_well = checks.iter().all(|check| check.state != State::Fail);
     if output.is_json {
-        output.json(&checks)?;
+        output.json(&ChecksDocument { layout: JSON_LAYOUT, is_well, checks: &checks })?;
     } else {
         output.data(&render::checks(&checks, output.paint))?;
     }
-    let is_well = checks.iter().all(|check| check.state != State::Fail);
     Ok(if is_well { Exit::Done } else { Exit::Other })
 }
 

@@ -4,8 +4,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use qsketch_core::Time;
 use qsketch_core::story::{Story, TaskStatus};
-use qsketch_core::{JobStatus, Time};
 use qsketch_ops::{Change, changes};
 use serde::Serialize;
 
@@ -15,8 +15,8 @@ use crate::render::{self, Paint};
 /// How often the spinners turn.
 const TICK: Duration = Duration::from_millis(120);
 
-/// The layout of JSON lines.
-pub(crate) const LINES_LAYOUT: u32 = 1;
+/// The layout of the JSON that this command prints.
+pub(crate) const JSON_LAYOUT: u32 = 1;
 
 /// Shows a job while it is followed.
 pub(crate) struct Progress<'a> {
@@ -53,7 +53,7 @@ impl<'a> Progress<'a> {
         for change in changes(self.last.as_ref(), story, now) {
             if self.output.is_json {
                 let result = story.result.as_deref().filter(|_| change.task.is_none());
-                let line = ChangeLine { layout: LINES_LAYOUT, job: story.job.as_str(), change: &change, result };
+                let line = ChangeLine { layout: JSON_LAYOUT, job: story.job.as_str(), change: &change, result };
                 // A reader that went away does not end the job.
                 let _ = self.output.json_line(&line);
             } else if let Some(line) = render::change(&change, story.created_at, Paint::Plain) {
@@ -82,7 +82,7 @@ impl Bars {
     fn new(job: &str) -> Self {
         let all = MultiProgress::new();
         let head = all.add(ProgressBar::new_spinner());
-        head.set_style(style("{spinner} {prefix}  {wide_msg}"));
+        head.set_style(style("{spinner} {prefix}  {elapsed:>4}  {wide_msg}"));
         head.set_prefix(format!("job {job}"));
         head.set_message("sent, waiting for intake");
         head.enable_steady_tick(TICK);
@@ -109,20 +109,24 @@ impl Bars {
                 _ => task.progress.as_ref().map_or(0, |progress| u64::from(progress.permille)),
             };
             let template = match task.status {
-                TaskStatus::Running if permille == 0 => {
-                    format!("  {{prefix:{width}}}  {{spinner}}{:23}  {{wide_msg}}", "")
+                TaskStatus::Running => {
+                    format!("  {{prefix:{width}}}  {{bar:24.cyan/dim}} {{elapsed:>4}}  {{wide_msg}}")
                 }
-                _ => format!("  {{prefix:{width}}}  {{bar:24.cyan/dim}}  {{wide_msg}}"),
+                _ => format!("  {{prefix:{width}}}  {{bar:24.cyan/dim}}       {{wide_msg}}"),
             };
             bar.set_style(style(&template));
             bar.set_prefix(task.task.clone());
+            bar.set_elapsed(task.attempt_started_at.map(|from| now.since(from)).unwrap_or_default());
             bar.set_position(permille);
             bar.set_message(render::task_message(task, now, self.paint));
         }
-        let until = story.closed_at.unwrap_or(now);
-        let took = render::duration(until.since(story.created_at));
-        let word = if story.status == JobStatus::Running { "for" } else { "in" };
-        self.head.set_message(format!("{} {word} {took}", self.paint.job(story.status, story.status.as_str())));
+        self.head.set_elapsed(story.closed_at.unwrap_or(now).since(story.created_at));
+        let took = story.closed_at.map(|at| format!(" in {}", render::duration(at.since(story.created_at))));
+        let status = self.paint.job(story.status, story.status.as_str());
+        self.head.set_message(format!("{status}{}", took.unwrap_or_default()));
+        if story.closed_at.is_some() {
+            self.head.set_style(style("  {prefix}        {wide_msg}"));
+        }
     }
 }
 

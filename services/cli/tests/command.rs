@@ -109,8 +109,9 @@ fn the_doctor_names_what_is_wrong_and_ends_with_1() -> Tried {
     let (code, out, err) = qsketch(&["doctor", "--json"], &[("QSKETCH_FFMPEG", "no-such-ffmpeg")])?;
     assert_eq!((code, err.as_str()), (1, ""));
     let checks: serde_json::Value = serde_json::from_str(&out)?;
+    assert_eq!(checks["is_well"], false);
     let state = |name: &str| {
-        checks
+        checks["checks"]
             .as_array()
             .and_then(|all| all.iter().find(|check| check["name"] == name))
             .map(|check| check["state"].clone())

@@ -76,7 +76,7 @@ fn head(shown: &Shown, paint: Paint, text: &mut String) {
     }
     if let Some(refusal) = &story.refusal {
         if let Some(id) = &refusal.requested_id {
-            say("Asked id", &format!("{id}: the job under that id is untouched"));
+            say("Asked id", &format!("{id}: no job under that id was made or changed"));
         }
         for (n, reason) in refusal.reasons.iter().enumerate() {
             say(if n == 0 { "Reasons" } else { "" }, &line_of(reason));
