@@ -1,7 +1,7 @@
 //! The pure core of qsketch: what a pipeline is, what a job consists of, and what to do next.
 //!
 //! Nothing here waits, reads a clock, draws a random number or speaks to a network: `now`, owners and jitter are
-//! arguments. The shell (`qsketch-runtime`) carries out what [`decide`] says and holds no branch on a status of its own.
+//! arguments. The shell (`qsketch-runtime`) carries out what [`decide()`] says and holds no branch on a status of its own.
 //!
 //! ```text
 //!   pipeline   the graph of steps, checked when built
