@@ -1,4 +1,4 @@
-//! The shell around the core: it receives, asks [`qsketch_core::decide`], and carries out what it says.
+//! The shell around the core: it receives, asks [`qsketch_core::decide()`], and carries out what it says.
 //!
 //! ```text
 //!   poll loop ─┐                        ┌─ heartbeat (lease, visibility, is it still wanted?)
