@@ -81,18 +81,17 @@ pub async fn measure(
         Channels::Mono => format!("{BOTH_CHANNELS},{}:print_format=json", target()),
         Channels::Stereo => format!("{}:print_format=json", target()),
     };
-    let tool = ffmpeg.tool().args(["-v", "info", "-protocol_whitelist", "file", "-i"]).arg(file);
+    let tool = ffmpeg.tool().args(["-v", "level+info", "-protocol_whitelist", "file", "-i"]).arg(file);
     let tool = tool.args(["-map", "0:a:0", "-af", &filter, "-f", "null", "-"]);
     let mut block = String::new();
     let run = tool.run(bench.announcer, bench.log, |line| {
-        if let Line::Error(text) = line
-            && (text == "{" || !block.is_empty())
-            && !block.ends_with('}')
-            && block.len() + text.len() <= MEASURED_BYTES_MAX
-        {
+        let (Line::Out(text) | Line::Error(text)) = line;
+        let is_measurement = (text == "{" || !block.is_empty()) && !block.ends_with('}');
+        if is_measurement && block.len() + text.len() <= MEASURED_BYTES_MAX {
             block.push_str(text.trim());
         }
-        Keep::Yes
+        // What else it tells at this level is a description of the file.
+        if is_measurement || !text.contains("[info]") { Keep::Yes } else { Keep::No }
     });
     let ended = run.await?;
     if !ended.is_success() {

@@ -93,6 +93,8 @@ async fn scenes_are_joined_without_cutting_speech() -> Tried {
     assert_eq!(stages.len(), 5, "{stages:?}");
     assert!(!set.log.text().contains("encoded again"), "a held frame joins the others: {}", set.log.text());
 
+    assert!(set.log.text().contains("\"input_i\"") && !set.log.text().contains("Duration:"), "{}", set.log.text());
+
     let last_word = |scene: usize| set.scenes[scene].sentences[0].end_ms as f64 / 1_000.0;
     let offset = merged.places[1].start_secs(15);
     assert!(last_word(0) > 4.0 && offset >= last_word(0) + PAUSE_SECS && offset < last_word(0) + PAUSE_SECS + 0.1);

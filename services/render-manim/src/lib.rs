@@ -49,6 +49,11 @@ impl RenderManim {
     pub async fn check(&self) -> Result<Vec<String>, MissingTool> {
         self.manim.versions().await
     }
+
+    /// The languages whose letters no font of this machine has.
+    pub async fn languages_without_font(&self) -> Vec<&'static str> {
+        self.manim.languages_without_font().await
+    }
 }
 
 #[async_trait]

@@ -21,6 +21,10 @@ fn main() -> ExitCode {
     host::run(service, async |context| {
         let step = RenderManim::new(&context.environment)?;
         step.check().await?;
+        let languages = step.languages_without_font().await;
+        if !languages.is_empty() {
+            tracing::warn!(?languages, "no font has their letters: install fonts-noto-core and fonts-noto-cjk");
+        }
         Ok(Role::Step(Arc::new(step)))
     })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use qsketch_media::{Bench, Ffmpeg, MediaError, MissingTool, NotRegular, Picture, program, regular, version};
 use qsketch_runtime::config::Environment;
-use qsketch_runtime::process::{Ended, Keep, Line, Tool, ToolError};
+use qsketch_runtime::process::{Announcer, Ended, Keep, Line, Tool, ToolError, ToolLog, find};
 use qsketch_video::Quality;
 use serde::Deserialize;
 use thiserror::Error;
@@ -27,6 +27,9 @@ pub const PICTURE_SECS_MAX: f64 = 600.0;
 
 /// The largest video of a scene, in bytes: ten minutes of 1080p60 at 7 Mbit/s. Drawn pictures take a tenth of that.
 pub const PICTURE_BYTES_MAX: u64 = 512 * 1_024 * 1_024;
+
+/// The languages that need fonts of their own: fontconfig's tag, and the name.
+const LANGUAGES: [(&str, &str); 4] = [("zh-cn", "Chinese"), ("ja", "Japanese"), ("ko", "Korean"), ("ar", "Arabic")];
 
 /// The longest line that may be a progress line.
 const PROGRESS_LINE_BYTES_MAX: usize = 64;
@@ -157,6 +160,25 @@ impl Manim {
         let mut versions = vec![self.version().await?];
         versions.extend(self.ffmpeg.versions().await?);
         Ok(versions)
+    }
+
+    /// The languages whose letters no font of this machine has: their text would be drawn as boxes. Empty also where
+    /// fontconfig's `fc-list` is not there to be asked.
+    pub async fn languages_without_font(&self) -> Vec<&'static str> {
+        let mut without = Vec::new();
+        let Some(program) = find("fc-list") else { return without };
+        for (tag, name) in LANGUAGES {
+            let (announcer, log, mut fonts) = (Announcer::default(), ToolLog::default(), 0_usize);
+            let tool = Tool::new(&program).args([&format!(":lang={tag}"), "family"]);
+            let run = tool.run(&announcer, &log, |line| {
+                fonts += usize::from(matches!(line, Line::Out(_)));
+                Keep::No
+            });
+            if run.await.is_ok_and(|ended| ended.is_success()) && fonts == 0 {
+                without.push(name);
+            }
+        }
+        without
     }
 
     /// Renders a scene and checks the video. `on_frames` gets the number of frames so far, as the scene's process tells it.

@@ -68,6 +68,7 @@ async fn a_good_scene_is_rendered_in_the_asked_quality_and_tells_its_frames() ->
     let log = one.log.text();
     assert!(log.contains("\"forged\"") && !log.contains("_frames\": 1}"), "{log}");
     assert!(one.manim.version().await?.starts_with("manim 0."));
+    assert_eq!(one.manim.languages_without_font().await, Vec::<&str>::new(), "the set-up installs fonts for them");
     Ok(())
 }
 
