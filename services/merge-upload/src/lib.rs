@@ -35,7 +35,7 @@ use qsketch_video::pipeline::{GENERATE_TTS, RENDER_MANIM};
 
 pub use check::{Checked, LENGTH_TOLERANCE_SECS, VIDEO_BYTES_MAX};
 pub use faststart::is_faststart;
-pub use manifest::{FileEntry, Manifest, SceneEntry, sha256};
+pub use manifest::{FileEntry, MANIFEST_LAYOUT, Manifest, SceneEntry, sha256};
 pub use merge::{MergeError, Merged, Order, SceneFiles, Stage, merge};
 pub use sound::SoundError;
 

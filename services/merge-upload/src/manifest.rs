@@ -10,12 +10,12 @@ use sha2::{Digest as _, Sha256};
 use crate::loudness::Loudness;
 
 /// The layout of the manifest that this release writes.
-pub const LAYOUT: u32 = 1;
+pub const MANIFEST_LAYOUT: u32 = 1;
 
 /// What was made.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Manifest {
-    /// [`LAYOUT`].
+    /// [`MANIFEST_LAYOUT`].
     pub layout: u32,
     /// The job.
     pub job: String,
@@ -83,7 +83,7 @@ impl Manifest {
     #[must_use]
     pub fn new(job: &str, script: &Script, secs: f64, loudness: &Loudness, poster_secs: f64) -> Self {
         Self {
-            layout: LAYOUT,
+            layout: MANIFEST_LAYOUT,
             job: job.to_owned(),
             title: script.title.clone(),
             language: script.language.tag().to_owned(),

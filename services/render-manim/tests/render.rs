@@ -148,3 +148,13 @@ async fn an_endless_scene_that_is_dropped_leaves_no_process() -> Tried {
     }
     Err(format!("left over: {:?}", processes_in(one.folder.path())).into())
 }
+
+#[tokio::test]
+async fn a_python_without_manim_is_found_out_at_the_start() -> Tried {
+    let error = Manim::find(&Environment::new()).map(|_| ()).expect_err("it is not set");
+    assert!(error.to_string().starts_with("QSKETCH_MANIM_PYTHON is not set: give it the Python of"), "{error}");
+    let environment = Environment::from([("QSKETCH_MANIM_PYTHON".to_owned(), "/bin/false".to_owned())]);
+    let error = Manim::find(&environment)?.versions().await.expect_err("it has no Manim");
+    assert!(error.to_string().starts_with("/bin/false does not work: exit code 1"), "{error}");
+    Ok(())
+}
