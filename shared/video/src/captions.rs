@@ -180,10 +180,12 @@ fn balanced(lines: &[String]) -> Vec<&[String]> {
 fn wrapped(text: &str) -> Vec<String> {
     let pieces = pieces(text);
     let total: usize = columns(&pieces.concat());
-    let count = total.div_ceil(LINE_COLUMNS_MAX).max(1);
-    // Even lines read better than a full line and one word; they may not fit, though.
-    let even = fill(&pieces, (total.div_ceil(count) + 3).min(LINE_COLUMNS_MAX));
-    if even.len() == count { even } else { fill(&pieces, LINE_COLUMNS_MAX) }
+    let least = total.div_ceil(LINE_COLUMNS_MAX).max(1);
+    // Even lines read better than full ones and one word left over. Where they do not fit, one line more may.
+    let even = (least..=least + 1).map(|count| (count, (total.div_ceil(count) + 3).min(LINE_COLUMNS_MAX)));
+    let mut fits =
+        even.map(|(count, width)| (count, fill(&pieces, width))).filter(|(count, lines)| lines.len() == *count);
+    fits.next().map_or_else(|| fill(&pieces, LINE_COLUMNS_MAX), |(_, lines)| lines)
 }
 
 fn fill(pieces: &[String], columns_max: usize) -> Vec<String> {
@@ -298,6 +300,15 @@ mod tests {
     fn two_lines_are_about_equal() {
         let lines = wrapped("Two marks, low and high, enclose what is still possible.");
         assert_eq!(lines, ["Two marks, low and high,", "enclose what is still possible."]);
+    }
+
+    #[test]
+    fn no_word_is_left_alone_in_a_cue_of_its_own() {
+        let lines = wrapped("Sixteen numbers need four halvings, a thousand need ten, and a million only twenty.");
+        assert_eq!(
+            lines,
+            ["Sixteen numbers need four", "halvings, a thousand need ten,", "and a million only twenty."]
+        );
     }
 
     #[test]

@@ -129,7 +129,14 @@ impl Stack {
     /// # Errors
     /// When the queue does not take it.
     pub fn send(&self, body: &str) -> Result<String> {
-        let answer = self.aws(&["sqs", "send-message", "--queue-url", self.setting("QSKETCH_INTAKE_QUEUE_URL")?, "--message-body", body])?;
+        let answer = self.aws(&[
+            "sqs",
+            "send-message",
+            "--queue-url",
+            self.setting("QSKETCH_INTAKE_QUEUE_URL")?,
+            "--message-body",
+            body,
+        ])?;
         Ok(answer["MessageId"].as_str().context("no message id")?.to_owned())
     }
 
@@ -155,7 +162,15 @@ impl Stack {
     /// When the table does not answer.
     pub fn job(&self, id: &str) -> Result<Value> {
         let key = serde_json::json!({"job_id": {"S": id}, "part": {"S": "job"}}).to_string();
-        let answer = self.aws(&["dynamodb", "get-item", "--consistent-read", "--table-name", self.setting("QSKETCH_TABLE")?, "--key", &key])?;
+        let answer = self.aws(&[
+            "dynamodb",
+            "get-item",
+            "--consistent-read",
+            "--table-name",
+            self.setting("QSKETCH_TABLE")?,
+            "--key",
+            &key,
+        ])?;
         Ok(answer.get("Item").cloned().unwrap_or(Value::Null))
     }
 
@@ -183,8 +198,18 @@ impl Stack {
         let mut found = Vec::new();
         let poll = |found: &mut Vec<Value>| -> Result<usize> {
             let answer = self.aws(&[
-                "sqs", "receive-message", "--queue-url", &url, "--max-number-of-messages", "10", "--wait-time-seconds", "1",
-                "--visibility-timeout", "3600", "--message-attribute-names", "All",
+                "sqs",
+                "receive-message",
+                "--queue-url",
+                &url,
+                "--max-number-of-messages",
+                "10",
+                "--wait-time-seconds",
+                "1",
+                "--visibility-timeout",
+                "3600",
+                "--message-attribute-names",
+                "All",
             ])?;
             let messages = answer.get("Messages").and_then(Value::as_array).cloned().unwrap_or_default();
             found.extend(messages.iter().cloned());
@@ -250,6 +275,8 @@ pub fn text(output: &Output) -> String {
 /// When the README has no such block.
 pub fn readme(name: &str) -> Result<String> {
     let readme = std::fs::read_to_string(root().join("README.md"))?;
-    let after = readme.split_once(&format!("<!-- test: {name} -->\n```sh\n")).with_context(|| format!("the README has no block {name:?}"))?;
+    let after = readme
+        .split_once(&format!("<!-- test: {name} -->\n```sh\n"))
+        .with_context(|| format!("the README has no block {name:?}"))?;
     Ok(after.1.split_once("```").context("the block has no end")?.0.to_owned())
 }

@@ -37,8 +37,11 @@ pub fn windows(file: &Path) -> Result<Vec<f64>> {
         .output()
         .context("ffmpeg is missing")?;
     ensure!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
-    let samples: Vec<f64> =
-        output.stdout.chunks_exact(2).map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0).collect();
+    let samples: Vec<f64> = output
+        .stdout
+        .chunks_exact(2)
+        .map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0)
+        .collect();
     let window = RATE * usize::try_from(WINDOW_MS)? / 1_000;
     let rms = |part: &[f64]| (part.iter().map(|sample| sample * sample).sum::<f64>() / part.len() as f64).sqrt();
     Ok(samples.chunks(window).map(|part| (20.0 * rms(part).max(1e-6).log10()).max(-120.0)).collect())

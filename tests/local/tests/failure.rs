@@ -62,7 +62,8 @@ async fn a_scene_that_raises_fails_the_job_with_step_attempt_and_reason_and_one_
     let ports = qsketch_aws::connect(&settings, &sdk);
     let outbox = Outbox::new(Arc::clone(&ports.queues));
     let queue = QueueName::new("generate-script");
-    let worker = Worker::new(ports.clone(), outbox.clone(), queue.clone(), Arc::new(GenerateScript::new(Arc::new(Raising))));
+    let worker =
+        Worker::new(ports.clone(), outbox.clone(), queue.clone(), Arc::new(GenerateScript::new(Arc::new(Raising))));
     let (stopper, stop) = shutdown::pair();
     let polling = Polling { queue, concurrency: 1, wait: Duration::from_secs(1), hide: settings.lease };
     let polled = tokio::spawn(async move { poll::run(&polling, ports.queues, &outbox, Arc::new(worker), &stop).await });
@@ -110,7 +111,12 @@ fn look(stack: &Stack) -> Result<()> {
     let times: Vec<u64> = attempts.iter().filter_map(|attempt| attempt["started_at"].as_u64()).collect();
     let ends: Vec<u64> = attempts.iter().filter_map(|attempt| attempt["ended_at"].as_u64()).collect();
     ensure!(times[1] - ends[0] >= 10_000 && times[2] - ends[1] >= 20_000, "it backed off 10 s and 20 s: {render}");
-    let followed = stack.qsketch(&["submit", "Anything", "--id", "broken", "--quality", "480p15", "--follow"])?.output()?;
-    ensure!(followed.status.code() == Some(10), "a failed job has its exit code: {}", qsketch_local_tests::text(&followed));
+    let followed =
+        stack.qsketch(&["submit", "Anything", "--id", "broken", "--quality", "480p15", "--follow"])?.output()?;
+    ensure!(
+        followed.status.code() == Some(10),
+        "a failed job has its exit code: {}",
+        qsketch_local_tests::text(&followed)
+    );
     Ok(())
 }

@@ -20,7 +20,9 @@ fn a_killed_worker_costs_an_attempt(stack: &Stack) -> Result<()> {
     let (child, renders) = submit_and_wait_for_a_render(stack, "killed", parent)?;
     signal(child, "KILL")?;
 
-    wait_for("every render of the dead worker to be gone", || Ok(renders.iter().all(|pid| !is_alive(*pid)).then_some(())))?;
+    wait_for("every render of the dead worker to be gone", || {
+        Ok(renders.iter().all(|pid| !is_alive(*pid)).then_some(()))
+    })?;
     wait_for("another worker to be started", || Ok(children(parent)?.into_iter().find(|pid| *pid != child)))?;
     stack.wait_for_status("killed", "COMPLETED")?;
 
@@ -96,7 +98,8 @@ fn the_script_was_generated_once(tasks: &[Value]) -> Result<()> {
 
 fn nothing_is_left(stack: &Stack, parent: i32) -> Result<()> {
     wait_for("no render to be left", || {
-        let left: Vec<i32> = descendants(parent)?.into_iter().filter(|pid| command(*pid).contains("manim render")).collect();
+        let left: Vec<i32> =
+            descendants(parent)?.into_iter().filter(|pid| command(*pid).contains("manim render")).collect();
         Ok(left.is_empty().then_some(()))
     })?;
     let scratch = stack.folder().join("work").join("render-manim");

@@ -40,8 +40,13 @@ fn missing_settings_are_named_all_at_once() -> Result<()> {
 #[test]
 fn an_unreachable_endpoint_is_told_at_the_start() -> Result<()> {
     let settings = settings(&[
-        ("QSKETCH_TABLE", "t"), ("QSKETCH_BUCKET", "b"), ("QSKETCH_QUEUE_URL_PREFIX", "http://127.0.0.1:9/q-"),
-        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"), ("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("QSKETCH_TABLE", "t"),
+        ("QSKETCH_BUCKET", "b"),
+        ("QSKETCH_QUEUE_URL_PREFIX", "http://127.0.0.1:9/q-"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
     ]);
     let said = refusal("notify", &settings)?;
     ensure!(said.contains("can't be reached"), "{said}");
@@ -58,7 +63,11 @@ fn a_wrong_table_and_a_missing_tool_are_told_at_the_start() -> Result<()> {
     };
     let said = refusal("notify", &with("QSKETCH_TABLE", "no-such-table"))?;
     ensure!(said.contains("no-such-table") && said.contains("does not exist"), "{said}");
-    for (service, variable) in [("render-manim", "QSKETCH_MANIM_PYTHON"), ("generate-tts", "QSKETCH_ESPEAK"), ("merge-upload", "QSKETCH_FFMPEG")] {
+    for (service, variable) in [
+        ("render-manim", "QSKETCH_MANIM_PYTHON"),
+        ("generate-tts", "QSKETCH_ESPEAK"),
+        ("merge-upload", "QSKETCH_FFMPEG"),
+    ] {
         let said = refusal(service, &with(variable, "/nowhere/tool"))?;
         ensure!(said.contains("/nowhere/tool"), "{service}: {said}");
     }
