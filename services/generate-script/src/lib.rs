@@ -29,7 +29,7 @@ pub struct UnknownProvider {
 /// [`UnknownProvider`].
 pub fn provider(name: Option<&str>) -> Result<Arc<dyn ScriptProvider>, UnknownProvider> {
     match name {
-        None | Some("" | "template") => Ok(Arc::new(TemplateProvider::default())),
+        None | Some("" | "template") => Ok(Arc::new(TemplateProvider)),
         Some(other) => Err(UnknownProvider { name: other.to_owned() }),
     }
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use qsketch_core::decide::start_message;
+use qsketch_core::digest::sha256;
 use qsketch_core::limits::LAYOUT;
 use qsketch_core::parts::{JobStatus, expires_at};
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Refusal, Tenant, Time, Write};
@@ -21,7 +22,6 @@ use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::ports::{Outgoing, PortError, PortErrorKind, Remedy};
 use qsketch_runtime::{Consumer, Delivery, Fate, Ports, QueueName, Stop};
 use qsketch_video::{Reason, RequestError, VideoRequest};
-use sha2::{Digest, Sha256};
 
 /// The queue of submissions that can't be read.
 pub const REJECTED_QUEUE: &str = "rejected";
@@ -100,7 +100,7 @@ impl Intake {
         Ok(Input {
             layout: LAYOUT,
             job_id: id.clone(),
-            content_hash: hex(&Sha256::digest(request.content().as_bytes())),
+            content_hash: request.content_hash(),
             submission,
             received_at: now,
             expires_at: expires_at(job.deadline),
@@ -173,15 +173,11 @@ impl Consumer for Intake {
 /// The id of a job whose submission names none: the queue's own id of the message, the same at every delivery.
 fn derived_id(delivery: &Delivery) -> Result<JobId, PortError> {
     JobId::try_from(delivery.message_id.as_str()).or_else(|_| {
-        let hash = hex(&Sha256::digest(delivery.message_id.as_bytes()));
+        let hash = sha256(delivery.message_id.as_bytes());
         parsed(JobId::try_from(hash.as_str()))
     })
 }
 
 fn parsed<T>(result: Result<T, qsketch_core::IdError>) -> Result<T, PortError> {
     result.map_err(|error| PortError::new("take in a submission", PortErrorKind::Invalid).because(error))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -56,8 +56,10 @@ where
     B: FnOnce(Arc<Context>) -> F,
     F: Future<Output = Result<Role, StartError>>,
 {
-    #[allow(clippy::disallowed_methods)] // This is main's place: the environment is read once, here.
-    let environment: Environment = std::env::vars().collect();
+    // What is not text can't be a setting of ours.
+    let environment: Environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     if let Some(argument) = std::env::args().nth(1) {
         return answer(service, &argument);
     }

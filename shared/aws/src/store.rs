@@ -7,8 +7,9 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
+use qsketch_core::digest::sha256;
+use qsketch_runtime::digest::sha256_of;
 use qsketch_runtime::ports::{PortError, PortErrorKind, Store, Stored};
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::error::port_error;
@@ -16,8 +17,11 @@ use crate::error::port_error;
 /// The name of the metadata that holds a file's SHA-256.
 const SHA256: &str = "sha256";
 
-/// How much of a file is read at once.
-const CHUNK_BYTES: usize = 256 * 1_024;
+/// The most keys of one page of a list.
+///
+/// # Source
+/// S3 API reference, `ListObjectsV2`, `max-keys`, read 2026-11-22.
+const PAGE_KEYS: usize = 1_000;
 
 /// The store of a deployment.
 pub struct S3Store {
@@ -65,7 +69,7 @@ impl S3Store {
 #[async_trait]
 impl Store for S3Store {
     async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<(), PortError> {
-        let sha256 = hex(&Sha256::digest(&bytes));
+        let sha256 = sha256(&bytes);
         self.write(key, ByteStream::from(bytes), &sha256, content_type).await
     }
 
@@ -115,29 +119,24 @@ impl Store for S3Store {
     }
 
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, PortError> {
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-        let request = request.max_keys(i32::try_from(most).unwrap_or(1_000).min(1_000));
-        let output = request.send().await.map_err(|error| port_error(self.what("list", prefix), error))?;
-        Ok(output.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).take(most).collect())
+        let mut keys = Vec::new();
+        let mut next = None;
+        for _ in 0..=most / PAGE_KEYS {
+            let page = i32::try_from((most - keys.len()).min(PAGE_KEYS)).unwrap_or(i32::MAX);
+            let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).max_keys(page);
+            let request = request.set_continuation_token(next);
+            let output = request.send().await.map_err(|error| port_error(self.what("list", prefix), error))?;
+            keys.extend(output.contents.unwrap_or_default().into_iter().filter_map(|object| object.key));
+            next = output.next_continuation_token;
+            if next.is_none() || keys.len() >= most {
+                break;
+            }
+        }
+        keys.truncate(most);
+        Ok(keys)
     }
 
     fn location(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
     }
-}
-
-async fn sha256_of(file: &Path) -> std::io::Result<String> {
-    let mut file = tokio::fs::File::open(file).await?;
-    let (mut hash, mut chunk) = (Sha256::new(), vec![0_u8; CHUNK_BYTES]);
-    loop {
-        let read = file.read(&mut chunk).await?;
-        if read == 0 {
-            return Ok(hex(&hash.finalize()));
-        }
-        hash.update(&chunk[..read]);
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

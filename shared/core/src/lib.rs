@@ -20,6 +20,7 @@
 
 pub mod backoff;
 pub mod decide;
+pub mod digest;
 pub mod failure;
 pub mod ids;
 pub mod limits;

@@ -79,7 +79,7 @@ impl Write {
     /// Whether it begins an attempt.
     #[must_use]
     pub const fn is_claim(&self) -> bool {
-        matches!(self, Self::Task { footing: Footing::Absent | Footing::Seen { .. }, .. })
+        matches!(self, Self::Task { footing: Footing::Absent | Footing::Seen { .. }, set, .. } if set.lease.is_some())
     }
 
     /// A short name for logs and counts.

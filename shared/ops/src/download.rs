@@ -8,12 +8,10 @@ use qsketch_runtime::Ports;
 use qsketch_runtime::attempt::key;
 use qsketch_video::pipeline::MERGE_UPLOAD;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt;
 
 use crate::error::OpsError;
 use crate::show::winner;
-use crate::submit::hex;
+use qsketch_runtime::digest::sha256_of;
 
 /// The video's file.
 pub const VIDEO_FILE: &str = "video.mp4";
@@ -21,9 +19,6 @@ pub const VIDEO_FILE: &str = "video.mp4";
 /// What stands beside the video, each with the ending that it gets next to the output file. The video itself comes last:
 /// who sees it may count on the others.
 pub const BESIDE: [(&str, &str); 3] = [("poster.png", "png"), ("captions.vtt", "vtt"), ("transcript.txt", "txt")];
-
-/// How much of a file is read at once.
-const CHUNK_BYTES: usize = 256 * 1_024;
 
 /// A file that was downloaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -162,17 +157,5 @@ fn folder_of(file: &Path) -> PathBuf {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
-    }
-}
-
-async fn sha256_of(file: &Path) -> std::io::Result<String> {
-    let mut file = tokio::fs::File::open(file).await?;
-    let (mut hash, mut chunk) = (Sha256::new(), vec![0_u8; CHUNK_BYTES]);
-    loop {
-        let read = file.read(&mut chunk).await?;
-        if read == 0 {
-            return Ok(hex(&hash.finalize()));
-        }
-        hash.update(&chunk[..read]);
     }
 }

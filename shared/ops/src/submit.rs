@@ -74,7 +74,7 @@ pub fn prepare(wish: &Wish, clock: &dyn Clock) -> Result<Prepared, OpsError> {
     let job = JobId::try_from(id).map_err(|error| OpsError::Invalid { reasons: vec![error.to_string()] })?;
     let body = serde_json::to_string(&request)
         .map_err(|error| PortError::new("write the submission", PortErrorKind::Invalid).because(error))?;
-    Ok(Prepared { job, body, content_hash: hex(&Sha256::digest(request.content().as_bytes())) })
+    Ok(Prepared { job, body, content_hash: request.content_hash() })
 }
 
 /// Sends a submission to intake. Sending the same again is safe: it stays one job.
@@ -106,8 +106,4 @@ pub fn new_id(clock: &dyn Clock) -> String {
     let bits = hash.iter().take(ID_BYTES).fold(0_u128, |bits, byte| (bits << 8) | u128::from(*byte));
     let digits = (0..ID_BYTES * 8 / 5).rev();
     digits.map(|digit| char::from(ID_DIGITS[(bits >> (digit * 5)) as usize & 31])).collect()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

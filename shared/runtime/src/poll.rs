@@ -13,7 +13,7 @@ use crate::batch::Outbox;
 use crate::consume::{Consumer, Fate};
 use crate::ports::QueueName;
 use crate::ports::{BATCH_MAX, Delivery, HIDE_MAX, PortError, Queues, Remedy};
-use crate::shutdown::Stop;
+use crate::shutdown::{self, Stop, Stopper};
 
 /// How long ending may take beyond the open poll's wait: giving back, flushing, going.
 pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
@@ -48,7 +48,13 @@ pub async fn run(
 ) -> Result<(), PortError> {
     let permits = Arc::new(Semaphore::new(polling.concurrency));
     let running = TaskTracker::new();
-    let result = receive_all(polling, &queues, outbox, &consumer, stop, &permits, &running).await;
+    let (stopper, told) = shutdown::pair();
+    let result = tokio::select! {
+        result = receive_all(polling, &queues, outbox, &consumer, &told, &permits, &running) => result,
+        never = forward(stop, &stopper) => match never {},
+    };
+    // Whoever works is told to stop, whether the worker was or can't go on.
+    stopper.stop();
     running.close();
     let left = running.len();
     if left > 0 {
@@ -61,6 +67,13 @@ pub async fn run(
         tracing::error!(queue = %polling.queue, "the outbox could not be flushed in time");
     }
     result
+}
+
+/// Hands the word to stop on; it never ends, so that an open poll is always waited for.
+async fn forward(stop: &Stop, stopper: &Stopper) -> core::convert::Infallible {
+    stop.stopping().await;
+    stopper.stop();
+    core::future::pending().await
 }
 
 async fn receive_all(

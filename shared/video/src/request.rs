@@ -142,6 +142,12 @@ impl VideoRequest {
         // A struct of strings has no way to fail; the fallback keeps the function total.
         serde_json::to_string(&stored).unwrap_or_default()
     }
+
+    /// The SHA-256 of [`VideoRequest::content`]: what tells "the same again" from "another content under the same id".
+    #[must_use]
+    pub fn content_hash(&self) -> String {
+        qsketch_core::digest::sha256(self.content().as_bytes())
+    }
 }
 
 /// The stored form; its field order is the serialisation that is hashed, so it never changes.

@@ -11,7 +11,6 @@ use core::fmt;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::ids::StepName;
@@ -294,6 +293,5 @@ impl PipelineBuilder {
 }
 
 fn hash_of(document: &str) -> PipelineHash {
-    let digest = Sha256::digest(document.as_bytes());
-    PipelineHash(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    PipelineHash(crate::digest::sha256(document.as_bytes()).chars().take(32).collect())
 }
