@@ -28,7 +28,7 @@ def build(profile):
     say(f"building the binaries (profile {profile}; minutes from nothing, seconds after a change)")
     command = ["cargo", "build", "--quiet", "--locked", "--workspace", "--bins", "--profile", profile]
     if profile == "dev":
-        # There are no examples: the word makes cargo choose features as it does for tests, so that `make test` builds nothing twice.
+        # With --examples cargo chooses features as it does for tests, so that `make test` builds nothing twice.
         command.append("--examples")
     done = subprocess.run(command, cwd=ROOT)
     if done.returncode:
