@@ -15,7 +15,7 @@ where
         SdkError::ConstructionFailure(_) => PortErrorKind::Invalid,
         SdkError::TimeoutError(_) => PortErrorKind::Unavailable,
         SdkError::DispatchFailure(failure) => {
-            if is_about_credentials(failure.as_connector_error().map(|error| error as &dyn std::error::Error)) {
+            if lacks_credentials(failure.as_connector_error().map(|error| error as &dyn std::error::Error)) {
                 PortErrorKind::Denied
             } else {
                 PortErrorKind::Unavailable
@@ -61,13 +61,19 @@ pub(crate) fn kind_of(code: &str, status: u16) -> PortErrorKind {
         | "RequestTimeout"
         | "RequestTimeoutException"
         | "ConditionalRequestConflict"
-        | "OperationAborted" => PortErrorKind::Unavailable,
+        | "OperationAborted"
+        // Damaged on the way, or credentials that are being renewed.
+        | "IncompleteBody"
+        | "BadDigest"
+        | "XAmzContentSHA256Mismatch"
+        | "XAmzContentChecksumMismatch"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "TokenRefreshRequired" => PortErrorKind::Unavailable,
         "AccessDenied"
         | "AccessDeniedException"
         | "UnrecognizedClientException"
         | "InvalidClientTokenId"
-        | "ExpiredToken"
-        | "ExpiredTokenException"
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "IncompleteSignature"
@@ -97,12 +103,16 @@ pub(crate) fn kind_of(code: &str, status: u16) -> PortErrorKind {
     }
 }
 
-fn is_about_credentials(mut next: Option<&(dyn std::error::Error + 'static)>) -> bool {
+/// Whether there are no credentials, or wrong ones; a provider that fails or is late may answer the next time.
+fn lacks_credentials(mut next: Option<&(dyn std::error::Error + 'static)>) -> bool {
     use aws_credential_types::provider::error::CredentialsError;
     for _ in 0..SOURCES_MAX {
         let Some(error) = next else { return false };
-        if error.downcast_ref::<CredentialsError>().is_some() {
-            return true;
+        if let Some(error) = error.downcast_ref::<CredentialsError>() {
+            return matches!(
+                error,
+                CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
+            );
         }
         next = error.source();
     }
@@ -123,7 +133,8 @@ mod tests {
             ("com.amazonaws.dynamodb#ProvisionedThroughputExceededException", 400, PortErrorKind::Throttled),
             ("AWS.SimpleQueueService.NonExistentQueue", 400, PortErrorKind::Missing),
             ("TransactionConflictException", 400, PortErrorKind::Unavailable),
-            ("ExpiredTokenException", 400, PortErrorKind::Denied),
+            ("ExpiredTokenException", 400, PortErrorKind::Unavailable),
+            ("BadDigest", 400, PortErrorKind::Unavailable),
             ("SomethingNew", 503, PortErrorKind::Unavailable),
             ("SomethingNew", 429, PortErrorKind::Throttled),
             ("SomethingNew", 403, PortErrorKind::Denied),

@@ -27,6 +27,9 @@ pub struct Service {
     pub settings: &'static [(&'static str, &'static str)],
 }
 
+/// How long a worker may take until it is ready; asking Manim for its version takes seconds on a busy machine.
+const START_MAX: Duration = Duration::from_secs(120);
+
 /// What a service is built from.
 pub struct Context {
     /// The environment, as it was at the start.
@@ -107,54 +110,62 @@ where
     let outbox = Outbox::new(Arc::clone(&ports.queues));
     let context = Arc::new(Context { environment, settings, ports, outbox });
     let queue = QueueName::new(service.name);
-    if !is_lambda && let Err(error) = check(&context.ports, &queue).await {
-        return refuse(service, &error.chain());
+    if !is_lambda {
+        return work(service, build, &context, queue).await;
     }
     let role = match build(Arc::clone(&context)).await {
         Ok(role) => role,
         Err(error) => return refuse(service, &error.to_string()),
     };
-    if is_lambda {
-        let consumer = consumer_of(role, &context, &queue, None);
-        return match lambda::run(queue, Arc::clone(&context.ports.queues), context.outbox.clone(), consumer).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                tracing::error!(%error, "the Lambda runtime broke off");
-                ExitCode::FAILURE
-            }
-        };
+    let consumer = consumer_of(role, &context, &queue, None);
+    match lambda::run(queue, Arc::clone(&context.ports.queues), context.outbox.clone(), consumer).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the Lambda runtime broke off");
+            ExitCode::FAILURE
+        }
     }
-    work(service, role, &context, queue).await
 }
 
-async fn work(service: Service, role: Role, context: &Context, queue: QueueName) -> ExitCode {
-    let inherited = match parent::inherit() {
-        Ok(inherited) => inherited,
+async fn work<B, F>(service: Service, build: B, context: &Arc<Context>, queue: QueueName) -> ExitCode
+where
+    B: FnOnce(Arc<Context>) -> F,
+    F: Future<Output = Result<Role, StartError>>,
+{
+    let (inherited, signal) = match parent::inherit().and_then(|inherited| Ok((inherited, shutdown::signal()?))) {
+        Ok(pair) => pair,
         Err(error) => return refuse(service, &format!("it was not started by its parent: {error}")),
     };
+    let announcer = inherited.announcer.clone();
     let (stopper, stop) = shutdown::pair();
-    let consumer = consumer_of(role, context, &queue, Some(inherited.announcer.clone()));
     tokio::spawn(async move {
         tokio::select! {
-            result = shutdown::signal() => if let Err(error) = result {
-                tracing::error!(%error, "signals can't be heard");
-            },
+            () = signal => {}
             () = inherited.parent_gone() => tracing::error!("the parent is gone: stopping"),
         }
         stopper.stop();
     });
+    let started = async {
+        check(&context.ports, &queue).await.map_err(|error| error.chain())?;
+        build(Arc::clone(context)).await.map_err(|error| error.to_string())
+    };
+    let role = tokio::select! {
+        started = tokio::time::timeout(START_MAX, started) => match started {
+            Ok(Ok(role)) => role,
+            Ok(Err(reason)) => return refuse(service, &reason),
+            Err(_) => return refuse(service, &format!("it was not ready within {} s", START_MAX.as_secs())),
+        },
+        () = stop.stopping() => return ExitCode::SUCCESS,
+    };
+    let consumer = consumer_of(role, context, &queue, Some(announcer));
     let polling = Polling {
         queue,
         concurrency: context.settings.concurrency.unwrap_or(service.concurrency),
         wait: context.settings.poll_wait,
         hide: context.settings.lease,
     };
-    tracing::info!(
-        service = service.name,
-        version = env!("CARGO_PKG_VERSION"),
-        concurrency = polling.concurrency,
-        "ready"
-    );
+    let concurrency = polling.concurrency;
+    tracing::info!(service = service.name, version = env!("CARGO_PKG_VERSION"), concurrency, "ready");
     match poll::run(&polling, Arc::clone(&context.ports.queues), &context.outbox, consumer, &stop).await {
         Ok(()) => {
             tracing::info!(service = service.name, "stopped");

@@ -36,7 +36,7 @@ const BACKOFF: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(3);
+pub(crate) const CONNECT: Duration = Duration::from_secs(3);
 
 /// How long one try of a table's or queue's call may take: a lease of 30 s must outlive a few of them.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
@@ -12,13 +13,10 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry,
 };
 use qsketch_runtime::ports::{
-    Delivery, Depth, HIDE_MAX, Hidden, Outgoing, PortError, PortErrorKind, QueueName, Queues, Receipt,
+    Delivery, Depth, HIDE_MAX, Hidden, Outgoing, POLL_GRACE, PortError, PortErrorKind, QueueName, Queues, Receipt,
 };
 
 use crate::error::{kind_of, port_error};
-
-/// How much longer than its wait a poll may take.
-const POLL_GRACE: Duration = Duration::from_secs(5);
 
 /// The queues of a deployment.
 pub struct SqsQueues {
@@ -59,7 +57,9 @@ impl Queues for SqsQueues {
             .visibility_timeout(seconds_up(hide))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .customize()
-            .config_override(aws_sdk_sqs::config::Config::builder().timeout_config(timeouts));
+            .config_override(
+                aws_sdk_sqs::config::Config::builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()),
+            );
         let output = request.send().await.map_err(|error| port_error(format!("receive from queue {queue}"), error))?;
         let read = |message: aws_sdk_sqs::types::Message| {
             let receives =

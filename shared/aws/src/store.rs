@@ -1,9 +1,11 @@
 //! The store of files on S3. A key is written once: a second write of the same content is no error, of another one is.
 
+use core::time::Duration;
 use std::path::Path;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
@@ -13,6 +15,10 @@ use qsketch_runtime::ports::{PortError, PortErrorKind, Store, Stored};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::error::port_error;
+
+/// How long the first byte of an answer may take, an upload's own time included: 4 GiB at 40 MB/s. A body that stalls is
+/// ended by the SDK's own protection.
+const FIRST_BYTE: Duration = Duration::from_secs(120);
 
 /// The name of the metadata that holds a file's SHA-256.
 const SHA256: &str = "sha256";
@@ -33,7 +39,9 @@ impl S3Store {
     /// The store in this bucket.
     #[must_use]
     pub fn new(sdk: &SdkConfig, bucket: &str) -> Self {
-        Self { client: Client::new(sdk), bucket: bucket.to_owned() }
+        let timeouts = TimeoutConfig::builder().connect_timeout(crate::CONNECT).read_timeout(FIRST_BYTE).build();
+        let config = aws_sdk_s3::config::Builder::from(sdk).timeout_config(timeouts).build();
+        Self { client: Client::from_conf(config), bucket: bucket.to_owned() }
     }
 
     async fn write(&self, key: &str, body: ByteStream, sha256: &str, content_type: &str) -> Result<(), PortError> {

@@ -123,13 +123,17 @@ impl DynamoTable {
 
     /// Reads an item; one of a newer release is told apart from a damaged one.
     fn read<T: DeserializeOwned>(&self, key: &str, part: &str, item: Item) -> Result<T, PortError> {
-        let layout =
-            item.get("layout").and_then(|layout| layout.as_n().ok()).and_then(|layout| layout.parse::<u32>().ok());
+        self.check_layout(key, part, &item)?;
+        serde_dynamo::from_item(item)
+            .map_err(|error| PortError::new(self.what("read", key, part), PortErrorKind::Damaged).because(error))
+    }
+
+    fn check_layout(&self, key: &str, part: &str, item: &Item) -> Result<(), PortError> {
+        let layout = item.get("layout").and_then(|layout| layout.as_n().ok()?.parse::<u32>().ok());
         if layout.is_some_and(|layout| layout > LAYOUT) {
             return Err(PortError::new(self.what("read", key, part), PortErrorKind::Newer));
         }
-        serde_dynamo::from_item(item)
-            .map_err(|error| PortError::new(self.what("read", key, part), PortErrorKind::Damaged).because(error))
+        Ok(())
     }
 
     fn item<T: Serialize>(&self, key: &str, part: &str, value: &T) -> Result<Item, PortError> {
@@ -270,6 +274,7 @@ impl Table for DynamoTable {
         let key = pipeline_key(hash);
         let damaged = || PortError::new(self.what("read", &key, PIPELINE), PortErrorKind::Damaged);
         let Some(item) = self.get(&key, PIPELINE).await? else { return Ok(None) };
+        self.check_layout(&key, PIPELINE, &item)?;
         let document = item.get("document").and_then(|document| document.as_s().ok()).ok_or_else(damaged)?;
         let pipeline = Pipeline::from_document(document).map_err(|error| damaged().because(error))?;
         if pipeline.hash() == hash {

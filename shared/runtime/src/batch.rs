@@ -116,6 +116,12 @@ async fn send_batch(queues: &dyn Queues, queue: &QueueName, messages: Vec<Outgoi
                     answers[index] = Some(result);
                 }
             }
+            Err(error) if error.kind == PortErrorKind::TooLarge && part.len() > 1 => {
+                for (index, message) in left.into_iter().zip(&part) {
+                    let alone = queues.send(queue, core::slice::from_ref(message)).await;
+                    answers[index] = Some(alone.and_then(|mut all| all.pop().unwrap_or(Ok(()))));
+                }
+            }
             Err(error) => {
                 tracing::warn!(%queue, round, error = error.chain(), "a batch was not sent");
                 for index in left {

@@ -73,6 +73,8 @@ impl Settings {
             }
         });
         let dir = environment.get("QSKETCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+        // Tools run in folders of their own: a relative path would mean another folder there.
+        let dir = std::path::absolute(&dir).unwrap_or(dir);
         if mistakes.is_empty() {
             Ok(Self { table, bucket, queue_url_prefix, lease, concurrency, poll_wait, dir })
         } else {

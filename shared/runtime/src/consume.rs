@@ -18,6 +18,18 @@ pub enum Fate {
     Leave,
 }
 
+/// How long a message rests when the outside world does not answer: the first time, and at most.
+const TROUBLE_PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// How long a message rests that met trouble at its `receives`-th receipt: 5 s, twice as long each time, at most 5 min.
+///
+/// Receives are bounded by SQS's 1,000, after which it moves the message to the dead letters: so an outage of days does
+/// not cost the messages that wait for its end.
+#[must_use]
+pub fn trouble_pause(receives: u32) -> Duration {
+    TROUBLE_PAUSES.0.saturating_mul(1 << receives.saturating_sub(1).min(16)).min(TROUBLE_PAUSES.1)
+}
+
 /// A consumer of one queue. It never fails: whatever happens, the message gets a fate.
 #[async_trait]
 pub trait Consumer: Send + Sync + 'static {

@@ -12,13 +12,13 @@ use futures_util::future::join_all;
 use qsketch_core::backoff::Jitter;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{
-    Act, Commit, Drive, Event, Failure, Message, MessageError, Owner, Pipeline, Step, Time, Write, decide,
+    Act, Commit, Drive, ErrorText, Event, Failure, Message, MessageError, Owner, Pipeline, Step, Time, Write, decide,
 };
 use tokio::sync::watch;
 
 use crate::attempt::{Attempt, Handler, LOG_FILE, Scratch};
 use crate::batch::Outbox;
-use crate::consume::{Consumer, Fate};
+use crate::consume::{Consumer, Fate, trouble_pause};
 use crate::heartbeat::{Heartbeat, Pulse};
 use crate::ports::{Delivery, Outgoing, PortError, PortErrorKind, Ports, QueueName, Remedy};
 use crate::process::{Announcer, ToolLog};
@@ -33,9 +33,6 @@ const CALL_TRIES_MAX: u32 = 5;
 
 /// The wait before a call of the table is repeated.
 const CALL_PAUSE: Duration = Duration::from_millis(300);
-
-/// How long a message rests when the outside world does not answer.
-const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a message rests that only a newer release can read.
 const NEWER_PAUSE: Duration = Duration::from_secs(60);
@@ -86,22 +83,62 @@ impl Worker {
             .map_err(|error| PortError::new("draw a nonce", PortErrorKind::Invalid).because(error))?;
         let mut drive = Drive::new(message, owner);
         let mut heartbeat = None;
+        let fate = self.converse(&pipeline, &mut drive, delivery, &mut heartbeat, stop).await;
+        if let Err(error) = &fate {
+            self.give_up(&pipeline, &mut drive, error).await;
+        }
+        if !matches!(fate, Ok(Fate::Delete | Fate::Leave))
+            && let Some(heartbeat) = heartbeat
+        {
+            // Its last change of visibility must not come after ours.
+            heartbeat.end().await;
+        }
+        fate
+    }
+
+    async fn converse(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        drive: &mut Drive,
+        delivery: &Delivery,
+        heartbeat: &mut Option<Heartbeat>,
+        stop: &Stop,
+    ) -> Result<Fate, PortError> {
         let mut event = Event::Delivered { receives: delivery.receives };
         for _ in 0..STEPS_MAX {
-            let step = decide(&pipeline, &mut drive, event, self.ports.clock.now());
+            let step = decide(pipeline, drive, event, self.ports.clock.now());
             event = match step {
-                Step::ClaimBesideLoad(write) => self.claim_beside_load(&pipeline, &drive, &write, delivery).await?,
-                Step::Load => self.load(&drive).await?,
-                Step::LoadJob => Event::JobLoaded(self.load_job(&drive).await?),
-                Step::Commit(write) => Event::Committed(self.begin(&pipeline, &drive, &write, delivery).await?),
+                Step::ClaimBesideLoad(write) => self.claim_beside_load(pipeline, drive, &write, delivery).await?,
+                Step::Load => self.load(drive).await?,
+                Step::LoadJob => Event::JobLoaded(self.load_job(drive).await?),
+                Step::Commit(write) => Event::Committed(self.begin(pipeline, drive, &write, delivery).await?),
                 Step::Work { attempt, until } => {
-                    self.work(&pipeline, &drive, delivery, attempt, until, &mut heartbeat, stop).await
+                    self.work(pipeline, drive, delivery, attempt, until, heartbeat, stop).await
                 }
-                Step::Settle(acts) => return self.settle(&drive, acts, delivery).await,
+                Step::Settle(acts) => {
+                    let settled = self.settle(drive, acts, delivery).await;
+                    return Ok(settled.unwrap_or_else(|error| {
+                        // Acts are repeatable: whatever stopped them, the next delivery does them again.
+                        let message = drive.message();
+                        tracing::error!(job = %message.job, task = %message.task, error = error.chain(), "not settled");
+                        Fate::Hide(trouble_pause(delivery.receives))
+                    }));
+                }
             };
         }
-        tracing::error!(job = %drive.message().job, task = %drive.message().task, "a drive did not end: this is a mistake of ours");
-        Ok(Fate::Hide(TROUBLE_PAUSE))
+        let message = drive.message();
+        tracing::error!(job = %message.job, task = %message.task, "a drive did not end: this is a mistake of ours");
+        Ok(Fate::Hide(trouble_pause(delivery.receives)))
+    }
+
+    /// A drive that breaks off gives its task back, once, if it can: nobody has to wait for its lease.
+    async fn give_up(&self, pipeline: &Pipeline, drive: &mut Drive, error: &PortError) {
+        let event = Event::BrokenOff(ErrorText::from(error.chain()));
+        let Step::Commit(write) = decide(pipeline, drive, event, self.ports.clock.now()) else { return };
+        let message = drive.message();
+        if let Err(error) = self.ports.table.commit(&message.job, &write).await {
+            tracing::warn!(job = %message.job, task = %message.task, error = error.chain(), "not given back: its lease will lapse");
+        }
     }
 
     async fn claim_beside_load(
@@ -299,16 +336,16 @@ impl Consumer for Worker {
             Ok(message) => message,
             Err(error @ MessageError::Newer { .. }) => {
                 tracing::warn!(queue = %self.queue, message_id = delivery.message_id, %error, "given back untouched");
-                return Fate::Hide(NEWER_PAUSE);
+                return Fate::Hide(NEWER_PAUSE.max(trouble_pause(delivery.receives)));
             }
             Err(error @ MessageError::Unreadable { .. }) => {
                 let moved = self.dead_letter(delivery, &error.to_string()).await;
-                return moved.unwrap_or(Fate::Hide(TROUBLE_PAUSE));
+                return moved.unwrap_or(Fate::Hide(trouble_pause(delivery.receives)));
             }
         };
         if message.task.step().as_str() != self.queue.as_str() {
             let reason = format!("task {} does not belong into queue {}", message.task, self.queue);
-            return self.dead_letter(delivery, &reason).await.unwrap_or(Fate::Hide(TROUBLE_PAUSE));
+            return self.dead_letter(delivery, &reason).await.unwrap_or(Fate::Hide(trouble_pause(delivery.receives)));
         }
         let (job, task) = (message.job.clone(), message.task.clone());
         let error = match self.drive(message, delivery, stop).await {
@@ -317,11 +354,11 @@ impl Consumer for Worker {
         };
         tracing::error!(%job, %task, error = error.chain(), "the drive broke off");
         match error.kind {
-            PortErrorKind::Newer => Fate::Hide(NEWER_PAUSE),
+            PortErrorKind::Newer => Fate::Hide(NEWER_PAUSE.max(trouble_pause(delivery.receives))),
             _ if error.remedy() == Remedy::Fail => {
-                self.dead_letter(delivery, &error.chain()).await.unwrap_or(Fate::Hide(TROUBLE_PAUSE))
+                self.dead_letter(delivery, &error.chain()).await.unwrap_or(Fate::Hide(trouble_pause(delivery.receives)))
             }
-            _ => Fate::Hide(TROUBLE_PAUSE),
+            _ => Fate::Hide(trouble_pause(delivery.receives)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The heartbeat of an attempt: one write, one read, one change of visibility, every third of the lease.
 
+use core::time::Duration;
+
 use qsketch_core::decide::{Beat, Hold};
 use qsketch_core::limits::CLOCK_SKEW_MAX;
 use qsketch_core::parts::{Part, Progress};
@@ -10,12 +12,17 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::ports::{Delivery, PortError, Ports, QueueName};
+use crate::shutdown::{self, Stop, Stopper};
 
 /// A running heartbeat; dropping it ends it.
 pub(crate) struct Heartbeat {
     lost: oneshot::Receiver<Event>,
-    _task: AbortOnDropHandle<()>,
+    stopper: Stopper,
+    task: AbortOnDropHandle<()>,
 }
+
+/// How long a beat under way is waited for at the end.
+const END_MAX: Duration = Duration::from_secs(1);
 
 /// What the heartbeat needs to know.
 pub(crate) struct Pulse {
@@ -34,12 +41,21 @@ impl Heartbeat {
     /// Starts beating, a third of the lease from now.
     pub(crate) fn start(pulse: Pulse) -> Self {
         let (tell, lost) = oneshot::channel();
+        let (stopper, stop) = shutdown::pair();
         let task = tokio::spawn(async move {
-            let event = pulse.beat_until_lost().await;
-            // The drive may be over by now.
-            let _ = tell.send(event);
+            if let Some(event) = pulse.beat_until_lost(&stop).await {
+                // The drive may be over by now.
+                let _ = tell.send(event);
+            }
         });
-        Self { lost, _task: AbortOnDropHandle::new(task) }
+        Self { lost, stopper, task: AbortOnDropHandle::new(task) }
+    }
+
+    /// Ends it, and waits for a beat that is under way.
+    pub(crate) async fn end(self) {
+        self.stopper.stop();
+        // After that it is ended where it stands.
+        let _ = timeout(END_MAX, self.task).await;
     }
 
     /// Waits until the hold is lost or nobody wants the work any more.
@@ -52,7 +68,7 @@ impl Heartbeat {
 }
 
 impl Pulse {
-    async fn beat_until_lost(mut self) -> Event {
+    async fn beat_until_lost(mut self, stop: &Stop) -> Option<Event> {
         let period = self.hold.period();
         let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
         // A beat that took long is followed by the next at once: the lease does not wait.
@@ -62,10 +78,11 @@ impl Pulse {
             tokio::select! {
                 biased;
                 _ = ticks.tick() => {}
-                () = tokio::time::sleep(lapses) => return self.lapsed(),
+                () = stop.stopping() => return None,
+                () = tokio::time::sleep(lapses) => return Some(self.lapsed()),
             }
             if let Some(lost) = self.beat().await {
-                return lost;
+                return Some(lost);
             }
         }
     }

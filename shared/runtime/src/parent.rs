@@ -15,13 +15,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::poll::SHUTDOWN_MAX;
-use crate::ports::POLL_WAIT_MAX;
+use crate::ports::{POLL_GRACE, POLL_WAIT_MAX};
 use crate::process::Announcer;
 
 /// Set in the child's environment: it works instead of starting another child.
@@ -36,8 +36,12 @@ const RESTART_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Durati
 /// A child that lived this long was well: the next wait is the first again.
 const WELL_AFTER: Duration = Duration::from_secs(30);
 
-/// How long a child may take to stop: its open poll, twice the bound of ending, and a second.
-pub const STOP_MAX: Duration = Duration::from_secs(POLL_WAIT_MAX.as_secs() + 2 * SHUTDOWN_MAX.as_secs() + 1);
+/// How long a child may take to stop: its open poll, giving back and flushing, and a second.
+pub const STOP_MAX: Duration =
+    Duration::from_secs(POLL_WAIT_MAX.as_secs() + POLL_GRACE.as_secs() + 2 * SHUTDOWN_MAX.as_secs() + 1);
+
+/// How often orphans that have ended are taken off the process table while the child lives.
+const REAP_PERIOD: Duration = Duration::from_secs(5);
 
 /// How often descendants are looked for until none is left.
 const SWEEPS_MAX: usize = 100;
@@ -82,48 +86,63 @@ impl Inherited {
 
 /// Starts this program again as a child, keeps it running, and ends with it when told to stop.
 ///
-/// `scratch` is the folder of the child's scratch files; it is removed whenever the child is gone.
+/// `scratch` is the folder of the child's scratch files; it is removed whenever the child is gone. Settings that are
+/// wrong end the service with its first child; later the same exit code may come from a fault that passes.
 ///
 /// # Errors
-/// When the child can't be started at all.
+/// When the first child can't be started.
 pub async fn supervise(name: &str, scratch: &Path) -> io::Result<ExitCode> {
     nix::sys::prctl::set_child_subreaper(true)?;
     let program = std::env::current_exe()?;
     let mut pause = RESTART_PAUSES.0;
-    let signal = crate::shutdown::signal();
+    let signal = crate::shutdown::signal()?;
     tokio::pin!(signal);
-    loop {
+    for round in 1_u64.. {
         let began = tokio::time::Instant::now();
-        let (mut child, announced) = start(&program, scratch)?;
-        let groups = Groups::listen(announced);
-        let (code, is_stopping) = tokio::select! {
-            code = exit_of(&mut child) => (code?, false),
-            _ = &mut signal => (stop(&mut child).await?, true),
+        let (code, left) = match start(&program, scratch) {
+            Ok((mut child, announced)) => {
+                let groups = Groups::listen(announced);
+                let (code, is_stopping) = tokio::select! {
+                    code = exit_of(&mut child) => (code?, false),
+                    () = &mut signal => (stop(&mut child).await?, true),
+                };
+                let left = groups.end().await + sweep();
+                remove(scratch);
+                if is_stopping || is_final(code, round) {
+                    return Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
+                }
+                (code, left)
+            }
+            Err(error) if round == 1 => return Err(error),
+            Err(error) => {
+                tracing::error!(service = name, %error, "the worker can't be started");
+                (None, 0)
+            }
         };
-        let left = groups.end().await + sweep();
-        if let Err(error) = std::fs::remove_dir_all(scratch)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(folder = %scratch.display(), %error, "the scratch folder could not be removed");
-        }
-        if is_stopping || code == Some(0) || code == Some(i32::from(EXIT_CONFIGURATION)) {
-            return Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
-        }
         if began.elapsed() > WELL_AFTER {
             pause = RESTART_PAUSES.0;
         }
-        tracing::error!(
-            service = name,
-            ?code,
-            left,
-            pause_ms = pause.as_millis(),
-            "the worker died: it is started again"
-        );
+        let pause_ms = pause.as_millis();
+        tracing::error!(service = name, ?code, left, pause_ms, "the worker died: it is started again");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = &mut signal => return Ok(ExitCode::SUCCESS),
+            () = &mut signal => return Ok(ExitCode::SUCCESS),
         }
         pause = (pause * 2).min(RESTART_PAUSES.1);
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// Whether starting again can't help: it ended by itself, or the first child says that the settings are wrong.
+fn is_final(code: Option<i32>, round: u64) -> bool {
+    code == Some(0) || (round == 1 && code == Some(i32::from(EXIT_CONFIGURATION)))
+}
+
+fn remove(scratch: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(scratch)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(folder = %scratch.display(), %error, "the scratch folder could not be removed");
     }
 }
 
@@ -144,8 +163,22 @@ fn program_name() -> std::ffi::OsString {
     std::env::args_os().next().unwrap_or_else(|| "worker".into())
 }
 
+/// Waits for the child's end, and meanwhile for that of every orphan that became ours.
 async fn exit_of(child: &mut Child) -> io::Result<Option<i32>> {
-    Ok(child.wait().await?.code())
+    let worker = child.id().and_then(|id| i32::try_from(id).ok());
+    let mut ticks = tokio::time::interval(REAP_PERIOD);
+    loop {
+        tokio::select! {
+            status = child.wait() => return Ok(status?.code()),
+            _ = ticks.tick() => {
+                let orphans = children_of(Pid::this()).into_iter().filter(|pid| Some(pid.as_raw()) != worker);
+                for orphan in orphans {
+                    // One that is still alive is left to its group's end, or to the sweep.
+                    let _ = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
+                }
+            }
+        }
+    }
 }
 
 /// Asks the child to stop, and ends it when it does not.

@@ -1,7 +1,7 @@
 //! The poll loop of a container worker.
 //!
 //! It receives only as much as it can work on, goes on receiving while slow messages work, and when told to stop it
-//! ends its open poll, gives everything back, and leaves nothing behind.
+//! opens no further poll, waits for the open one, gives everything back, and leaves nothing behind.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -20,6 +20,10 @@ pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
 /// The first and the longest wait after a poll that failed.
 const TROUBLE_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// How many polls in a row may be refused for a queue or credentials that are not there, before the worker ends for it:
+/// credentials that are being renewed come back within seconds.
+const REFUSALS_MAX: u32 = 6;
 
 /// How a poll loop receives.
 #[derive(Clone, Debug)]
@@ -86,6 +90,7 @@ async fn receive_all(
     running: &TaskTracker,
 ) -> Result<(), PortError> {
     let mut pause = TROUBLE_PAUSES.0;
+    let mut refusals = 0;
     while !stop.is_stopping() {
         let first = tokio::select! {
             permit = Arc::clone(permits).acquire_owned() => permit,
@@ -102,8 +107,9 @@ async fn receive_all(
         // An open poll is always waited for: an abandoned one would swallow messages until their visibility ends.
         let deliveries = match queues.receive(&polling.queue, held.len(), polling.wait, polling.hide).await {
             Ok(deliveries) => deliveries,
-            Err(error) if error.remedy() == Remedy::Stop => return Err(error),
+            Err(error) if error.remedy() == Remedy::Stop && refusals >= REFUSALS_MAX => return Err(error),
             Err(error) => {
+                refusals += u32::from(error.remedy() == Remedy::Stop);
                 tracing::warn!(queue = %polling.queue, error = error.chain(), "a poll failed");
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -113,7 +119,7 @@ async fn receive_all(
                 continue;
             }
         };
-        pause = TROUBLE_PAUSES.0;
+        (pause, refusals) = (TROUBLE_PAUSES.0, 0);
         for (delivery, permit) in deliveries.into_iter().zip(held) {
             if stop.is_stopping() {
                 settle(&**queues, outbox, &polling.queue, &delivery, Fate::Hide(Duration::ZERO)).await;

@@ -19,7 +19,6 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::Notify;
 
-use crate::ports::{PortError, PortErrorKind};
 
 pub use log::{LOG_HALF_BYTES_MAX, ToolLog};
 
@@ -234,6 +233,7 @@ impl Tool {
         };
         let listening = async {
             tokio::select! {
+                biased;
                 heard = async { tokio::try_join!(read_out, read_err) } => heard.map(|_| ()),
                 () = async { gone.notified().await; tokio::time::sleep(DRAIN_MAX).await } => Ok(()),
             }
@@ -319,22 +319,6 @@ pub fn find(program: &str) -> Option<PathBuf> {
         return Some(PathBuf::from(program)).filter(is_program);
     }
     SEARCH_PATH.split(':').map(|folder| Path::new(folder).join(program)).find(is_program)
-}
-
-/// Finds a tool and asks it for its version: for a service's start and for `qsketch doctor`.
-///
-/// # Errors
-/// [`PortErrorKind::Missing`] when it can't be started or answers with an error.
-pub async fn version_of(program: &Path, argument: &str) -> Result<String, PortError> {
-    let missing = || PortError::new(format!("tool {}", program.display()), PortErrorKind::Missing);
-    let output = Command::new(program).arg(argument).stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = output.await.map_err(|source| missing().because(source))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    if output.status.success() {
-        Ok(text.lines().next().unwrap_or_default().to_owned())
-    } else {
-        Err(missing().because(text.lines().last().unwrap_or_default().to_owned()))
-    }
 }
 
 #[cfg(test)]

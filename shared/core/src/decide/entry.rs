@@ -150,10 +150,9 @@ pub(super) fn end_timed_out(
 }
 
 /// The end of an attempt that is given back; none when this drive holds nothing.
-pub(super) fn end_released(drive: &Drive, now: Time) -> Option<Write> {
+pub(super) fn end_released(drive: &Drive, error_type: &str, error: ErrorText, now: Time) -> Option<Write> {
     let task = drive.task().filter(|task| task.is_held_by(&drive.owner))?;
-    let error = ErrorText::from("its worker was told to stop and gave it back");
-    let end = end_of(task, Outcome::Released, "WorkerStopped", error, false, now);
+    let end = end_of(task, Outcome::Released, error_type, error, false, now);
     Some(ended(drive, task, end, None))
 }
 
@@ -225,9 +224,13 @@ pub(super) fn out_of_time(
     let of_now = task.filter(|task| task.closing == job.closing);
     let next = of_now.and_then(|task| task.not_before).unwrap_or(now).max(now);
     let scheduled = route::scheduled_at(pipeline, id, job)?;
-    let has_tried = of_now.is_some_and(|task| task.attempt > 1 || task.lease.is_none());
-    let start_by =
-        step.timeouts.schedule_to_start.filter(|_| !has_tried).map(|span| (scheduled.plus(span), SCHEDULE_TO_START));
+    let began = of_now.map(|task| {
+        let earliest = task.attempts.iter().find(|attempt| attempt.closing == job.closing);
+        earliest.map_or(task.started_at, |attempt| attempt.started_at)
+    });
+    // A task whose first attempt began in time has kept this timeout for good.
+    let start_by = step.timeouts.schedule_to_start.map(|span| scheduled.plus(span));
+    let start_by = start_by.filter(|bound| began.unwrap_or(now) >= *bound).map(|bound| (bound, SCHEDULE_TO_START));
     let bounds = [(scheduled.plus(step.timeouts.schedule_to_close), SCHEDULE_TO_CLOSE), (job.deadline, JOB_DEADLINE)];
     let (_, timeout) =
         bounds.into_iter().chain(start_by).filter(|(bound, _)| next >= *bound).min_by_key(|(bound, _)| *bound)?;

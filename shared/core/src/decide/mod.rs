@@ -17,7 +17,7 @@ mod look;
 mod tests;
 
 use crate::backoff::Jitter;
-use crate::failure::Failure;
+use crate::failure::{ErrorText, Failure};
 use crate::ids::{Owner, TaskId};
 use crate::limits::COMMITS_MAX;
 use crate::message::Message;
@@ -88,6 +88,8 @@ pub enum Event {
     },
     /// The worker was told to stop.
     Stopping,
+    /// The outside world kept the drive from going on, for this reason.
+    BrokenOff(ErrorText),
 }
 
 /// What the shell must do next; all but [`Step::Settle`] are answered by an event.
@@ -138,7 +140,7 @@ pub struct Drive {
     task: Option<Box<Task>>,
     /// Whether the job was loaded after the newest claim of this drive.
     is_fresh: bool,
-    is_stopping: bool,
+    is_giving_back: bool,
     refusals: u32,
 }
 
@@ -146,7 +148,7 @@ impl Drive {
     /// A drive of this message by this owner, a nonce of this delivery.
     #[must_use]
     pub const fn new(message: Message, owner: Owner) -> Self {
-        Self { message, owner, job: None, task: None, is_fresh: false, is_stopping: false, refusals: 0 }
+        Self { message, owner, job: None, task: None, is_fresh: false, is_giving_back: false, refusals: 0 }
     }
 
     /// The message.
@@ -216,7 +218,7 @@ pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -
         }
         Event::Committed(commit) => {
             drive.absorb(commit);
-            if drive.is_stopping {
+            if drive.is_giving_back {
                 return Step::Settle(vec![Act::GiveBack]);
             }
         }
@@ -229,7 +231,8 @@ pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -
             drive.task = task;
             drive.is_fresh = false;
         }
-        Event::Stopping => return stopping(drive, now),
+        Event::Stopping => return give_back(drive, "WorkerStopped", ErrorText::from(STOPPED), now),
+        Event::BrokenOff(error) => return give_back(drive, "BrokenOff", error, now),
     }
     if drive.refusals > COMMITS_MAX {
         return Step::Settle(vec![Act::Hide(now.plus(look::CROWDED_PAUSE))]);
@@ -261,10 +264,13 @@ fn timed_out(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, jitter: Jit
         .map_or_else(|| Step::Settle(vec![Act::LetGo]), Step::Commit)
 }
 
-fn stopping(drive: &mut Drive, now: Time) -> Step {
-    drive.is_stopping = true;
-    entry::end_released(drive, now).map_or_else(|| Step::Settle(vec![Act::GiveBack]), Step::Commit)
+/// What is given back is not charged.
+fn give_back(drive: &mut Drive, error_type: &str, error: ErrorText, now: Time) -> Step {
+    drive.is_giving_back = true;
+    entry::end_released(drive, error_type, error, now).map_or_else(|| Step::Settle(vec![Act::GiveBack]), Step::Commit)
 }
+
+const STOPPED: &str = "its worker was told to stop and gave it back";
 
 fn dead_letter(drive: &Drive, foreign: route::Foreign) -> Step {
     let task = &drive.message.task;

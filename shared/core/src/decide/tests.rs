@@ -168,6 +168,7 @@ fn every_event(scene: &Scene) -> Tried<Vec<(&'static str, Event)>> {
         ("lost", Event::Lost { job: job(), task: task() }),
         ("lost, no task", Event::Lost { job: job(), task: None }),
         ("stopping", Event::Stopping),
+        ("broken off", Event::BrokenOff(crate::failure::ErrorText::from("no answer"))),
     ])
 }
 
@@ -326,6 +327,43 @@ fn a_worker_told_to_stop_gives_its_task_back_uncharged() -> Tried<()> {
     let task = scene.task.clone().ok_or("no task")?;
     assert_eq!((task.charged, task.released, task.lease.is_none()), (0, 1, true));
     assert_eq!(short(&scene.loaded(NOW)?), "claim", "the next delivery begins attempt 2 at once");
+    Ok(())
+}
+
+/// A scene whose step must start within 20 s.
+fn hurried() -> Tried<Scene> {
+    let timeouts = crate::pipeline::Timeouts { schedule_to_start: Some(Duration::from_secs(20)), ..Default::default() };
+    let mut scene = Scene::at("b#0")?;
+    scene.pipeline = Pipeline::builder("p")
+        .step(StepSpec::new("a"))
+        .step(StepSpec::new("b").over("a").timeouts(timeouts))
+        .step(StepSpec::new("c").after(["b"]))
+        .finalizer(StepSpec::new("z"))
+        .build()?;
+    Ok(scene)
+}
+
+#[test]
+fn a_first_attempt_that_begins_too_late_closes_the_job_and_a_later_one_does_not() -> Tried<()> {
+    let late = NOW.plus(Duration::from_secs(32));
+    assert_eq!(short(&hurried()?.loaded(late)?), "close TimedOut");
+    let began_in_time = hurried()?.held_by("gone", 1)?;
+    assert_eq!(short(&began_in_time.loaded(late)?), "claim");
+    let mut claimed_too_late = hurried()?.held_by("me", 1)?;
+    claimed_too_late.task.as_mut().ok_or("no task")?.started_at = late;
+    assert_eq!(short(&claimed_too_late.loaded(late)?), "close TimedOut");
+    Ok(())
+}
+
+#[test]
+fn a_drive_that_breaks_off_gives_its_task_back_uncharged_with_the_reason() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    let mut drive = scene.knowing()?;
+    let event = Event::BrokenOff(crate::failure::ErrorText::from("the table does not answer"));
+    let step = decide(&scene.pipeline, &mut drive, event, NOW);
+    assert_eq!(sent(&scene.commit(&mut drive, step, NOW)?), ["give back"]);
+    let task = scene.task.ok_or("no task")?;
+    assert_eq!((task.charged, task.released, task.attempts[0].error_type.as_str()), (0, 1, "BrokenOff"));
     Ok(())
 }
 

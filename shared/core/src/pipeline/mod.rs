@@ -195,7 +195,8 @@ impl Pipeline {
             let mistake = format!("its document has layout {}, this release reads {LAYOUT}", document.layout);
             return Err(PipelineError { mistakes: vec![mistake] });
         }
-        check::build(document, 1)
+        // Its hash is that of the text as it was written: a release that knows more fields must not change it.
+        Ok(Self { document: text.to_owned(), hash: hash_of(text), ..check::build(document, 1)? })
     }
 
     /// Its name.
