@@ -37,3 +37,16 @@ pub trait Consumer: Send + Sync + 'static {
     /// returns [`Fate::Delete`].
     async fn consume(&self, delivery: &Delivery, stop: &Stop) -> Fate;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_of_three_days_does_not_use_up_the_receives() {
+        let waited: Duration = (1..1_000).map(trouble_pause).sum();
+        assert_eq!((trouble_pause(1), trouble_pause(2)), (Duration::from_secs(5), Duration::from_secs(10)));
+        assert!(waited > Duration::from_secs(3 * 24 * 3_600), "{waited:?}");
+        assert_eq!(trouble_pause(u32::MAX), TROUBLE_PAUSES.1);
+    }
+}

@@ -144,12 +144,19 @@ impl Worker {
     async fn claim_beside_load(
         &self,
         pipeline: &Pipeline,
-        drive: &Drive,
+        drive: &mut Drive,
         write: &Write,
         delivery: &Delivery,
     ) -> Result<Event, PortError> {
         let (commit, job) = tokio::join!(self.begin(pipeline, drive, write, delivery), self.load_job(drive));
-        Ok(Event::Claimed { commit: commit?, job: job? })
+        match (commit?, job) {
+            (commit, Ok(job)) => Ok(Event::Claimed { commit, job }),
+            (commit, Err(error)) => {
+                // What it may hold by now must be given back.
+                drive.absorb(commit);
+                Err(error)
+            }
+        }
     }
 
     /// Carries out a write; beside a claim, the message is hidden for the lease.

@@ -264,3 +264,16 @@ fn children_of(parent: Pid) -> Vec<Pid> {
     .map(Pid::from_raw)
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_settings_end_the_service_only_with_its_first_child() {
+        let configuration = Some(i32::from(EXIT_CONFIGURATION));
+        assert!(is_final(configuration, 1) && is_final(Some(0), 7));
+        // Later the settings have been right once: the stack may just not answer.
+        assert!(!is_final(configuration, 2) && !is_final(Some(1), 1) && !is_final(None, 1));
+    }
+}

@@ -19,7 +19,6 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::Notify;
 
-
 pub use log::{LOG_HALF_BYTES_MAX, ToolLog};
 
 /// The longest line of a tool's output that is handed on whole, in bytes.

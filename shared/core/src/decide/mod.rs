@@ -177,7 +177,8 @@ impl Drive {
         Some(Hold::new(self.message.task.clone(), task.clone(), self.owner.clone(), step.timeouts.heartbeat))
     }
 
-    fn absorb(&mut self, commit: Commit) {
+    /// Takes in what a write brought, without deciding: for a drive that breaks off before it can.
+    pub fn absorb(&mut self, commit: Commit) {
         let part = match commit {
             Commit::Written(part) => Some(part),
             Commit::Overtaken(part) => {

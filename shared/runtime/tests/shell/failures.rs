@@ -5,6 +5,7 @@ use core::time::Duration;
 use qsketch_core::parts::{Outcome, Verdict};
 use qsketch_core::pipeline::{RetryPolicy, Timeouts};
 use qsketch_core::{Failure, JobStatus, TaskId};
+use qsketch_sim::Fault;
 
 use crate::stage::{End, LEASE, Play, Stage, status};
 
@@ -103,4 +104,25 @@ async fn a_panicking_handler_is_a_failed_attempt_and_harms_nobody_else() {
     assert_eq!((ended.outcome, ended.error_type.as_str()), (Outcome::Failed, "Panic"));
     assert_eq!(ended.error.as_str(), "the step panicked on purpose");
     assert_eq!((stage.played("b#1").len(), stage.played("b#2").len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drive_that_breaks_off_gives_its_task_back_uncharged() {
+    let stage = Stage::new(1, |_, _| Play::Make(Duration::ZERO));
+    let worker = stage.worker("w");
+    stage.sim.trouble("load-job", Some(Fault::Unavailable), Duration::ZERO);
+    let id = stage.submit("j").await;
+    let task: TaskId = "a".parse().unwrap();
+    stage
+        .until("the task is given back", |sim| {
+            !sim.parts(&id).tasks.get(&task).is_none_or(|task| task.attempts.is_empty())
+        })
+        .await;
+    stage.sim.end_trouble();
+    let parts = stage.until_notified(&id).await;
+    assert_eq!(status(&parts), JobStatus::Completed);
+    let told = &parts.tasks[&task];
+    assert_eq!((told.charged, told.attempts[0].error_type.as_str()), (0, "BrokenOff"));
+    assert!(told.started_at.since(told.attempts[0].ended_at) < LEASE, "nobody waited for a lease");
+    worker.stop().await;
 }
