@@ -8,7 +8,7 @@ import botocore.config
 import botocore.exceptions
 import botocore.session
 import process
-from stack import REGION, ROOT, Failure, say
+from stack import REGION, ROOT, Failure, lease_secs, say
 
 PARTS = ("data", "queues", "functions")
 DEPLOY_SECS = 900
@@ -71,6 +71,7 @@ def deploy(cloud, stack, profile):
         **common,
         "Architecture": binaries.architecture(profile),
         "LogFilter": os.environ.get("QSKETCH_LOG") or "info",
+        "LeaseSecs": lease_secs(),
         **{name: outputs[name] for name in ("Table", "Bucket", "CodeBucket", "QueueUrlPrefix")},
         **{f"{name.title().replace('-', '')}Code": key for name, key in codes.items()},
     })

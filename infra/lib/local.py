@@ -12,11 +12,13 @@ import time
 
 import binaries
 import process
-from stack import ROOT, VENVS, WORKERS, Failure, say, write_atomically
+from stack import ROOT, VENVS, WORKERS, Failure, lease_secs, say, write_atomically
 
 PORT_FIRST, PORTS = 14566, 400
 READY_SECS = 60
 WORKERS_READY_SECS = 15
+# The module that logs that a worker is ready.
+READY_TARGET = "qsketch_aws::host"
 
 
 def up(stack, profile, deploy):
@@ -134,10 +136,13 @@ def _workers(stack, profile, outputs, emulator):
 
 
 def _worker_env(stack, name, concurrency, outputs):
-    """All that a worker's environment holds: the caller's own does not reach it, apart from what asks for more talk."""
-    passed = {key: os.environ[key] for key in ("QSKETCH_LOG", "QSKETCH_LEASE_SECS", "RUST_BACKTRACE") if key in os.environ}
+    """All that a worker's environment holds: the caller's own does not reach it, apart from the log filter, the lease and backtraces."""
+    passed = {key: os.environ[key] for key in ("QSKETCH_LOG", "RUST_BACKTRACE") if os.environ.get(key)}
+    if "QSKETCH_LOG" in passed:
+        # `up` waits for the line that says a worker is ready, whatever else the filter leaves out.
+        passed["QSKETCH_LOG"] += f",{READY_TARGET}=info"
     return {
         "PATH": os.environ.get("PATH", os.defpath), "HOME": str(stack.dir / "work"), "LANG": "C.UTF-8",
-        **stack.environment(outputs), **passed,
+        **stack.environment(outputs), **passed, "QSKETCH_LEASE_SECS": lease_secs(),
         "QSKETCH_CONCURRENCY": str(concurrency), "QSKETCH_DIR": str(stack.dir / "work" / name),
     }

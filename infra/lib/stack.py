@@ -140,6 +140,14 @@ class Stack:
         write_atomically(self.env_file, "\n".join(lines) + "\n")
 
 
+def lease_secs():
+    """How long a lease holds, from the caller's QSKETCH_LEASE_SECS, as text; the services check it as well."""
+    text = os.environ.get("QSKETCH_LEASE_SECS") or "30"
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text) or not 3 <= int(text) <= 3600:
+        raise Failure(f"QSKETCH_LEASE_SECS is {text!r}: use whole seconds from 3 to 3600")
+    return text
+
+
 def write_atomically(path, text, mode=0o644):
     """Readers see the old text or the new, never a half."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 INFRA = Path(__file__).resolve().parents[1]
@@ -14,6 +15,7 @@ sys.path.insert(0, str(INFRA / "lib"))
 import binaries  # noqa: E402
 import cloud  # noqa: E402
 import process  # noqa: E402
+import stack as base  # noqa: E402
 from stack import FUNCTIONS, ROOT, SERVICES, VENVS, WORKERS, Failure, Stack  # noqa: E402
 
 BEGUN = ("ministack", *WORKERS)
@@ -180,6 +182,14 @@ class Safety(unittest.TestCase):
                 cloud.refuse_loss(self.change(action, replacement), where)
         cloud.refuse_loss(self.change("Modify", "False"), where)
         cloud.refuse_loss(self.change("Modify", "True", "AWS::S3::BucketPolicy"), where)
+
+    def test_a_lease_is_whole_seconds_within_bounds(self):
+        for text, lease in (("", "30"), ("3", "3"), ("3600", "3600")):
+            with unittest.mock.patch.dict(os.environ, QSKETCH_LEASE_SECS=text):
+                self.assertEqual(base.lease_secs(), lease)
+        for text in ("2", "3601", "5s", "-5", "05"):
+            with unittest.mock.patch.dict(os.environ, QSKETCH_LEASE_SECS=text), self.assertRaises(Failure):
+                base.lease_secs()
 
     def test_a_stacks_name_cannot_leave_its_folder(self):
         for name in ("", "..", "a/b", "A", "-a", "_venv", "a" * 21, "a\n"):
