@@ -78,7 +78,8 @@ pub async fn doctor(ports: &Ports) -> Vec<Check> {
         set_aside(
             ports,
             QueueName::new(name).dead(),
-            "dead letters: see why in their attributes, mend it, then `aws sqs start-message-move-task` sends them back",
+            "dead letters: see why in their attributes and mend it; then `aws sqs start-message-move-task` sends them back, \
+             with --destination-arn: SQS knows no source of those that a service set aside",
         )
     });
     checks.extend(join_all(dead).await);
