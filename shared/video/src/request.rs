@@ -129,7 +129,7 @@ impl VideoRequest {
         self.quality
     }
 
-    /// Who pays and whose caps count.
+    /// Whose job it is.
     pub fn tenant(&self) -> &str {
         &self.tenant
     }
@@ -231,7 +231,7 @@ pub fn submission_schema() -> Value {
                 "type": "string", "enum": qualities, "default": Quality::default().name()
             },
             "tenant": {
-                "description": "Who pays and whose caps count.",
+                "description": "Whose job it is.",
                 "type": "string", "pattern": format!("^[A-Za-z0-9_-]{{1,{NAME_CHARS_MAX}}}$"), "default": TENANT_DEFAULT
             }
         }
