@@ -16,6 +16,9 @@ pub const LAYOUT: u32 = 1;
 /// The most scenes of one script: eight scenes of half a minute are a four-minute video, and two tasks each.
 pub const SCENES_MAX: usize = 8;
 
+const _: () =
+    assert!(SCENES_MAX <= qsketch_core::limits::WIDTH_MAX as usize, "each scene is an element of a mapped step");
+
 /// The longest narration of one scene, in characters: about 80 s of English. A longer one belongs into two scenes.
 pub const NARRATION_CHARS_MAX: usize = 1_200;
 
