@@ -10,7 +10,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
     0  done
     1  anything that is not listed here, such as a check of doctor that fails
-    2  the arguments, the submission or the settings are wrong; nothing was sent
+    2  the arguments, the submission or the settings are wrong, or the settings name something that is not there
     4  no such job, log or file
     5  the table, the queues or the bucket can't be reached
     6  the credentials are missing or not allowed to do this

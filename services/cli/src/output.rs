@@ -6,6 +6,7 @@ use qsketch_runtime::config::Environment;
 use serde::Serialize;
 
 use crate::exit::Problem;
+use crate::progress::JSON_LAYOUT;
 use crate::render::Paint;
 
 /// How this run speaks.
@@ -62,6 +63,7 @@ impl Output {
     pub(crate) fn problem(&self, problem: &Problem) {
         if self.is_json {
             let document = Wrong {
+                layout: JSON_LAYOUT,
                 error: WrongInside {
                     code: problem.code(),
                     exit: problem.exit() as u8,
@@ -85,6 +87,7 @@ impl Output {
 
 #[derive(Serialize)]
 struct Wrong<'a> {
+    layout: u32,
     error: WrongInside<'a>,
 }
 

@@ -87,6 +87,7 @@ fn errors_are_json_where_json_is_asked_for() -> Tried {
         let (ended, out, err) = qsketch(arguments, &[])?;
         assert_eq!((ended, out.as_str()), (exit, ""), "{arguments:?}: {err}");
         let document: serde_json::Value = serde_json::from_str(&err)?;
+        assert_eq!(document["layout"], 1);
         assert_eq!((&document["error"]["code"], &document["error"]["exit"]), (&code.into(), &exit.into()));
     }
     Ok(())

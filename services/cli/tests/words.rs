@@ -146,6 +146,7 @@ async fn the_story_as_json_has_one_layout_and_the_names_of_the_docs() -> Tried {
             "job",
             "layout",
             "logs",
+            "logs_location",
             "now",
             "parallel",
             "pipeline",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::story::{self, Story};
 use qsketch_core::{JobId, Pipeline, StepName, TaskId, Time};
-use qsketch_runtime::attempt::key;
+use qsketch_runtime::attempt::{LOG_FILE, key};
 use qsketch_runtime::ports::Parts;
 use qsketch_runtime::{PortError, PortErrorKind, Ports};
 use qsketch_video::pipeline::GENERATE_SCRIPT;
@@ -68,6 +68,8 @@ pub struct Shown {
     pub at_once_max: usize,
     /// For each task, the attempts whose tools' output is kept.
     pub logs: BTreeMap<String, Vec<u32>>,
+    /// Where tools' output is kept when an attempt ends, with `TASK` and `ATTEMPT` to be filled in.
+    pub logs_location: String,
     /// Why `script` and `logs` may be incomplete.
     pub store_problem: Option<String>,
 }
@@ -99,6 +101,7 @@ pub async fn show(ports: &Ports, job: &JobId) -> Result<Shown, OpsError> {
         asked: parts.input.as_ref().and_then(|input| asked(&input.submission)),
         script,
         logs: kept,
+        logs_location: ports.store.location(&format!("jobs/{job}/TASK/ATTEMPT/{LOG_FILE}")),
         store_problem: problems.into_iter().next(),
         story,
     })

@@ -94,6 +94,9 @@ fn head(shown: &Shown, paint: Paint, text: &mut String) {
     if shown.at_once_max > 1 {
         say("Parallel", &format!("up to {} tasks at once (∥ names them)", shown.at_once_max));
     }
+    if story.refusal.is_none() {
+        say("Logs", &format!("{} {}", shown.logs_location, paint.faint(&format!("(qsketch logs {} TASK)", story.job))));
+    }
     if let Some(problem) = &shown.store_problem {
         say("Store", &paint.notable(&format!("script and logs may be missing here: {}", line_of(problem))));
     }
