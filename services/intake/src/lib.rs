@@ -5,8 +5,8 @@
 //!               ├─ invalid ────► a REJECTED job under an id derived from the message
 //!               └─ valid ──────► input (if absent) ─► job (if absent) ─► the first task's message
 //! ```
-//! Everything is done again on redelivery; the content's hash in the part `input` tells "the same again" from "the id is
-//! taken".
+//! Everything is done again on redelivery; the parts `input` and `job`, as they stand in the table, tell "the same again"
+//! from "the id is taken", and say the same at every delivery.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -29,8 +29,29 @@ pub const REJECTED_QUEUE: &str = "rejected";
 /// How long a submission rests when the outside world does not answer.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
 
-/// The largest submission that is kept as it was, in bytes; a longer one is cut.
-const KEPT_BYTES_MAX: usize = 200_000;
+/// The largest message, its attributes included, in bytes.
+///
+/// # Source
+/// SQS API reference, `SendMessage`, read 2026-11-22.
+const MESSAGE_BYTES_MAX: usize = 1_048_576;
+
+/// Room for the attributes of a message that is set aside, in bytes: a reason of 200, a message id of 100 and a number,
+/// with their names and types.
+///
+/// # Source
+/// SQS API reference, `SendMessage`, read 2026-11-22: name, type and value count.
+const ATTRIBUTES_BYTES_MAX: usize = 1_024;
+
+/// The largest unreadable submission that is kept as it was, in bytes; a longer one is cut, which its attribute
+/// `cut_from_bytes` tells.
+pub const KEPT_BYTES_MAX: usize = MESSAGE_BYTES_MAX - ATTRIBUTES_BYTES_MAX;
+
+/// How much younger than the job its input may be and still be the job's own.
+///
+/// The input is written before the job, so only clocks and a delivery that stood still make it younger, by minutes. An
+/// input that took the place of an expired one is younger by weeks: inputs outlive a job's deadline by 30 days, and a
+/// job is made at most 14 days after its input, when the queue gives its message up.
+const INPUT_YOUNGER_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// The consumer of submissions.
 pub struct Intake {
@@ -69,28 +90,38 @@ impl Intake {
         let job = Job::begun(id.clone(), tenant.clone(), &self.pipeline, now);
         let input = self.input(&id, &request, &job, now)?;
         let hash = input.content_hash.clone();
-        if let Commit::Overtaken(Some(Part::Input(there))) =
-            self.ports.table.commit(&id, &Write::CreateInput(Box::new(input))).await?
-            && there.content_hash != hash
-        {
-            let reason = Reason::new(
-                "id",
-                format!("{id} was used before with another content; use a new id, or send the same again"),
-            );
-            let refusal = Refusal { reasons: vec![reason.to_string()], requested_id: Some(id.to_string()) };
-            return self.refuse(delivery, tenant.as_str(), refusal).await;
-        }
-        let job = match self.ports.table.commit(&id, &Write::CreateJob(Box::new(job))).await? {
-            Commit::Written(Part::Job(job)) | Commit::Overtaken(Some(Part::Job(job))) => job,
-            Commit::Written(_) | Commit::Overtaken(_) => {
-                return Err(PortError::new(format!("make job {id}"), PortErrorKind::Damaged));
-            }
+        let input = match self.ports.table.commit(&id, &Write::CreateInput(Box::new(input))).await? {
+            Commit::Written(Part::Input(input)) | Commit::Overtaken(Some(Part::Input(input))) => input,
+            Commit::Written(_) | Commit::Overtaken(_) => return Err(damaged("input", &id)),
         };
-        let first = start_message(&self.pipeline, &job);
+        let job = if input.content_hash == hash {
+            match self.ports.table.commit(&id, &Write::CreateJob(Box::new(job))).await? {
+                Commit::Written(Part::Job(job)) | Commit::Overtaken(Some(Part::Job(job))) => Some(*job),
+                Commit::Written(_) | Commit::Overtaken(_) => return Err(damaged("job", &id)),
+            }
+        } else {
+            self.ports.table.load_job(&id).await?
+        };
+        match (objection(&id, &hash, &input, job.as_ref()), job) {
+            (None, Some(job)) => self.start(delivery, &job).await,
+            (None, None) => Err(damaged("job", &id)),
+            (Some(reason), _) => {
+                // Where the job is refused or long closed, the input just written may stay under its id: no task of
+                // such a job reads it, every submission that meets it is refused, and it expires by itself.
+                let refusal = Refusal { reasons: vec![reason.to_string()], requested_id: Some(id.to_string()) };
+                self.refuse(delivery, tenant.as_str(), refusal).await
+            }
+        }
+    }
+
+    /// Sends the job's first task, unless that is recorded.
+    async fn start(&self, delivery: &Delivery, job: &Job) -> Result<(), PortError> {
+        let first = start_message(&self.pipeline, job);
         if job.status == JobStatus::Running && !job.done.contains_key(&first.task) {
             self.outbox.send(&QueueName::new(first.task.step().as_str()), Outgoing::new(first.body())).await?;
         }
-        tracing::info!(job = %id, tenant = %tenant, receives = delivery.receives, to = JobStatus::Running.as_str(), "accepted");
+        let (id, tenant, status) = (&job.job_id, &job.tenant, job.status.as_str());
+        tracing::info!(job = %id, %tenant, receives = delivery.receives, to = status, "accepted");
         Ok(())
     }
 
@@ -112,28 +143,33 @@ impl Intake {
         self.keep_pipeline().await?;
         let id = derived_id(delivery)?;
         let tenant = Tenant::try_from(tenant).or_else(|_| Tenant::try_from(qsketch_video::request::TENANT_DEFAULT));
-        tracing::info!(job = %id, reasons = refusal.reasons.join("; "), to = JobStatus::Rejected.as_str(), "refused");
+        let reasons = refusal.reasons.join("; ");
         let job = Job::rejected(id.clone(), parsed(tenant)?, &self.pipeline, refusal, self.ports.clock.now());
-        self.ports.table.commit(&id, &Write::CreateJob(Box::new(job))).await?;
+        match self.ports.table.commit(&id, &Write::CreateJob(Box::new(job))).await? {
+            Commit::Overtaken(Some(Part::Job(job))) if job.status != JobStatus::Rejected => {
+                // Somebody named this message's id as a job's before the message was read.
+                tracing::warn!(job = %id, reasons, to = job.status.as_str(), "a refusal has no id of its own");
+            }
+            _ => tracing::info!(job = %id, reasons, to = JobStatus::Rejected.as_str(), "refused"),
+        }
         Ok(())
     }
 
     /// What can't be read is kept as it was, with the reason.
     async fn set_aside(&self, delivery: &Delivery, reason: &Reason) -> Result<(), PortError> {
         tracing::warn!(message_id = delivery.message_id, %reason, "a submission that can't be read is set aside");
-        let attributes = BTreeMap::from([
+        let mut attributes = BTreeMap::from([
             ("reason".to_owned(), reason.to_string()),
             ("message_id".to_owned(), delivery.message_id.clone()),
         ]);
         let mut body = delivery.body.clone();
         if body.len() > KEPT_BYTES_MAX {
-            let mut end = KEPT_BYTES_MAX;
-            while !body.is_char_boundary(end) {
-                end -= 1;
-            }
-            body.truncate(end);
+            attributes.insert("cut_from_bytes".to_owned(), body.len().to_string());
+            body.truncate(body.floor_char_boundary(KEPT_BYTES_MAX));
         }
-        self.outbox.send(&QueueName::new(REJECTED_QUEUE), Outgoing { body, attributes }).await
+        // Not by the outbox: a batch may be no larger than one message, and this one may be as large as that.
+        let sent = self.ports.queues.send(&QueueName::new(REJECTED_QUEUE), &[Outgoing { body, attributes }]).await?;
+        sent.into_iter().collect()
     }
 
     async fn keep_pipeline(&self) -> Result<(), PortError> {
@@ -168,6 +204,25 @@ impl Consumer for Intake {
             }
         }
     }
+}
+
+/// Why the job of this id is not the submission's own, if it is not.
+fn objection(id: &JobId, hash: &str, input: &Input, job: Option<&Job>) -> Option<Reason> {
+    let problem = match job {
+        Some(job) if job.status == JobStatus::Rejected => format!("{id} names a refused submission; use a new id"),
+        Some(job) if input.received_at.since(job.created_at) > INPUT_YOUNGER_MAX => {
+            format!("{id} was used before; use a new id")
+        }
+        _ if input.content_hash != hash => {
+            format!("{id} was used before with another content; use a new id, or send the same again")
+        }
+        _ => return None,
+    };
+    Some(Reason::new("id", problem))
+}
+
+fn damaged(part: &str, id: &JobId) -> PortError {
+    PortError::new(format!("make the part {part} of job {id}"), PortErrorKind::Damaged)
 }
 
 /// The id of a job whose submission names none: the queue's own id of the message, the same at every delivery.
