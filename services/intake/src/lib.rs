@@ -19,15 +19,13 @@ use qsketch_core::limits::LAYOUT;
 use qsketch_core::parts::{JobStatus, expires_at};
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Refusal, Tenant, Time, Write};
 use qsketch_runtime::batch::Outbox;
+use qsketch_runtime::consume::trouble_pause;
 use qsketch_runtime::ports::{Outgoing, PortError, PortErrorKind, Remedy};
 use qsketch_runtime::{Consumer, Delivery, Fate, Ports, QueueName, Stop};
 use qsketch_video::{Reason, RequestError, VideoRequest};
 
 /// The queue of submissions that can't be read.
 pub const REJECTED_QUEUE: &str = "rejected";
-
-/// How long a submission rests when the outside world does not answer.
-const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The largest message, its attributes included, in bytes.
 ///
@@ -195,12 +193,12 @@ impl Consumer for Intake {
                 let reason = Reason::new("", error.chain());
                 match self.set_aside(delivery, &reason).await {
                     Ok(()) => Fate::Delete,
-                    Err(_) => Fate::Hide(TROUBLE_PAUSE),
+                    Err(_) => Fate::Hide(trouble_pause(delivery.receives)),
                 }
             }
             Err(error) => {
                 tracing::error!(message_id = delivery.message_id, error = error.chain(), "a submission must wait");
-                Fate::Hide(TROUBLE_PAUSE)
+                Fate::Hide(trouble_pause(delivery.receives))
             }
         }
     }
