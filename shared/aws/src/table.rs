@@ -70,9 +70,7 @@ impl DynamoTable {
                     E::ConditionalCheckFailedException(failed) => failed.item,
                     _ => None,
                 };
-                Ok(Commit::Overtaken(
-                    item.filter(|item| !item.is_empty()).map(|item| self.part(job, part, item)).transpose()?,
-                ))
+                self.overtaken(job, part, item)
             }
             Err(error) => Err(port_error(self.what("write", job.as_str(), part), error)),
         }
@@ -105,12 +103,16 @@ impl DynamoTable {
                     E::ConditionalCheckFailedException(failed) => failed.item,
                     _ => None,
                 };
-                Ok(Commit::Overtaken(
-                    item.filter(|item| !item.is_empty()).map(|item| self.part(job, JOB, item)).transpose()?,
-                ))
+                self.overtaken(job, JOB, item)
             }
             Err(error) => Err(port_error(self.what("write", job.as_str(), JOB), error)),
         }
+    }
+
+    /// A write that lost its footing, with the part as it is now: the item that came back, empty where there is none.
+    fn overtaken(&self, job: &JobId, part: &str, item: Option<Item>) -> Result<Commit, PortError> {
+        let item = item.filter(|item| !item.is_empty());
+        Ok(Commit::Overtaken(item.map(|item| self.part(job, part, item)).transpose()?))
     }
 
     fn part(&self, job: &JobId, part: &str, item: Item) -> Result<Part, PortError> {
