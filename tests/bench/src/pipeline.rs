@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use qsketch_core::pipeline::{PipelineError, StepSpec};
-use qsketch_core::{Failure, Output, Pipeline};
+use qsketch_core::decide::Output;
+use qsketch_core::{Failure, Pipeline};
 use qsketch_runtime::{Attempt, Handler};
 
 /// The steps, in the order of the graph; the last one is the finalizer. Each has a queue of its own.
