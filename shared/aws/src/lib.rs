@@ -5,6 +5,7 @@
 
 mod error;
 pub mod host;
+mod meter;
 mod queues;
 mod store;
 mod table;
@@ -19,6 +20,7 @@ use qsketch_runtime::clock::SystemClock;
 use qsketch_runtime::config::Settings;
 use qsketch_runtime::ports::Ports;
 
+pub use meter::{Meter, Metered};
 pub use queues::SqsQueues;
 pub use store::S3Store;
 pub use table::DynamoTable;

@@ -1,13 +1,16 @@
 //! The job table on DynamoDB: one item per part, one conditional write per decision.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+};
 use qsketch_core::limits::LAYOUT;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::write::Footing;
@@ -17,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::port_error;
+use crate::meter::Meter;
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -27,6 +31,7 @@ const PAGES_MAX: usize = 100;
 pub struct DynamoTable {
     client: Client,
     table: String,
+    meter: Option<Arc<Meter>>,
 }
 
 impl DynamoTable {
@@ -35,13 +40,35 @@ impl DynamoTable {
     pub fn new(sdk: &SdkConfig, table: &str) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(crate::ATTEMPT).build();
         let config = aws_sdk_dynamodb::config::Builder::from(sdk).timeout_config(timeouts).build();
-        Self { client: Client::from_conf(config), table: table.to_owned() }
+        Self { client: Client::from_conf(config), table: table.to_owned(), meter: None }
+    }
+
+    /// The same table; what its calls consume is asked for and added to `meter`. A refused write tells nothing.
+    #[must_use]
+    pub fn metered(mut self, meter: Arc<Meter>) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
+    /// Whether the store is asked what a call consumed: only for a meter, since the answers grow by it.
+    fn capacity(&self) -> Option<ReturnConsumedCapacity> {
+        self.meter.as_ref().map(|_| ReturnConsumedCapacity::Indexes)
+    }
+
+    fn wrote(&self, consumed: Option<&ConsumedCapacity>) {
+        if let Some(meter) = &self.meter {
+            meter.wrote(consumed);
+        }
     }
 
     async fn get(&self, key: &str, part: &str) -> Result<Option<Item>, PortError> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(true);
         let request = request.key("job_id", text(key)).key("part", text(part));
+        let request = request.set_return_consumed_capacity(self.capacity());
         let output = request.send().await.map_err(|error| port_error(self.what("read", key, part), error))?;
+        if let Some(meter) = &self.meter {
+            meter.read_item(output.consumed_capacity());
+        }
         Ok(output.item)
     }
 
@@ -61,9 +88,13 @@ impl DynamoTable {
             .condition_expression(condition.expression)
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
+            .set_return_consumed_capacity(self.capacity())
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match request.send().await {
-            Ok(_) => Ok(Commit::Written(written)),
+            Ok(output) => {
+                self.wrote(output.consumed_capacity());
+                Ok(Commit::Written(written))
+            }
             Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
                 use aws_sdk_dynamodb::operation::put_item::PutItemError as E;
                 let item = match service.into_err() {
@@ -88,9 +119,11 @@ impl DynamoTable {
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
             .return_values(ReturnValue::AllNew)
+            .set_return_consumed_capacity(self.capacity())
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match request.send().await {
             Ok(output) => {
+                self.wrote(output.consumed_capacity());
                 let item = output.attributes.ok_or_else(|| {
                     PortError::new(self.what("write", job.as_str(), JOB), PortErrorKind::Damaged)
                         .because("no item came back")
