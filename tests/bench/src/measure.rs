@@ -37,6 +37,9 @@ const POLL_WAIT: Duration = Duration::from_secs(20);
 /// For how long a received message is hidden.
 const LEASE: Duration = Duration::from_secs(30);
 
+/// The pause between two looks at whether all is deleted.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// How many samples of the memory one run takes.
 const SAMPLES: usize = 20;
 
@@ -159,8 +162,8 @@ pub async fn measure(load: &Load, mut progress: impl FnMut(usize)) -> Result<Mea
         }
     }
     let seconds = began.elapsed().as_secs_f64();
-    // The last deletes belong to the jobs too.
-    outbox.flush().await;
+    // The last deletes belong to the jobs too; the outbox itself can't be flushed while the poll loops use it.
+    tokio::time::timeout(STALLED, all_deleted(&meter)).await.context("some messages were received and not deleted")?;
     let used = (cpu_seconds(own)? - cpu, total(&load.stack_pids, cpu_seconds)? - stack_cpu);
     let (tally, capacity) = (meter.tally(), capacity.read());
     stopper.stop();
@@ -187,6 +190,18 @@ pub async fn measure(load: &Load, mut progress: impl FnMut(usize)) -> Result<Mea
     })
 }
 
+/// Waits until every message that was received is deleted.
+async fn all_deleted(meter: &Meter) {
+    loop {
+        let messages = meter.tally().messages;
+        let carried = |kind: &str| messages.get(kind).copied().unwrap_or_default();
+        if carried("queues.delete") >= carried("queues.receive") {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 async fn submit(
     meter: &Meter,
     outbox: &Outbox,
@@ -211,8 +226,7 @@ fn start(ports: &Ports, outbox: &Outbox, pipeline: &Pipeline, stop: &Stop) -> Ve
     });
     let all = std::iter::once((INTAKE, intake)).chain(steps);
     all.map(|(name, consumer)| {
-        let polling =
-            Polling { queue: QueueName::new(name), concurrency: CONCURRENCY, wait: POLL_WAIT, hide: LEASE };
+        let polling = Polling { queue: QueueName::new(name), concurrency: CONCURRENCY, wait: POLL_WAIT, hide: LEASE };
         let (queues, outbox, stop) = (Arc::clone(&ports.queues), outbox.clone(), stop.clone());
         tokio::spawn(async move {
             if let Err(error) = poll::run(&polling, queues, &outbox, consumer, &stop).await {

@@ -1,8 +1,8 @@
 //! The job that is measured: five steps that do nothing, two of them in parallel.
 
 use async_trait::async_trait;
-use qsketch_core::pipeline::{PipelineError, StepSpec};
 use qsketch_core::decide::Output;
+use qsketch_core::pipeline::{PipelineError, StepSpec};
 use qsketch_core::{Failure, Pipeline};
 use qsketch_runtime::{Attempt, Handler};
 

@@ -32,7 +32,9 @@ pub fn memory_mb(pid: u32, line: &str) -> io::Result<f64> {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
     status
         .lines()
-        .find_map(|text| text.strip_prefix(line)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok())
+        .find_map(|text| {
+            text.strip_prefix(line)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok()
+        })
         .map(|kib| kib * 1_024.0 / 1e6)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("it has no {line}")))
 }
