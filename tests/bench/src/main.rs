@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use qsketch_bench::measure::{Load, Measured, measure, results_file};
+use qsketch_bench::machine::Machine;
+use qsketch_bench::measure::{Load, Measured, measure};
 use qsketch_bench::report::{self, Results};
 use qsketch_bench::stack::{Stack, StackKind, root, serve_table};
 
@@ -122,7 +123,12 @@ async fn run(kind: StackKind, runs: &[Run], log: &str, keep: bool) -> Result<()>
     // The first run warms the stack up and is thrown away.
     let warm_up = Run { jobs: 100, in_flight: 16, is_queued: false };
     one(&stack, warm_up, "warm-up", log).await?;
-    let mut results = Results::begin(kind.name(), kind.about(), log);
+    let mut results = Results {
+        stack: kind.name().to_owned(),
+        machine: Machine::of_now(&root(), kind.about(), log),
+        command: kind.command().to_owned(),
+        runs: Vec::new(),
+    };
     for (index, run) in runs.iter().enumerate() {
         let measured = one(&stack, *run, &format!("run{index}"), log).await?;
         say(&report::line(&measured));
@@ -130,9 +136,7 @@ async fn run(kind: StackKind, runs: &[Run], log: &str, keep: bool) -> Result<()>
     }
     if keep {
         let docs = root().join("docs");
-        let file = results_file(&docs, kind.name());
-        std::fs::create_dir_all(file.parent().context("docs has no folder")?)?;
-        std::fs::write(&file, serde_json::to_string_pretty(&results)? + "\n")?;
+        std::fs::create_dir_all(docs.join("benchmarks"))?;
         report::write(&docs, &results)?;
         say(&format!("written: docs/benchmarks/{0}.json, docs/benchmarks/{0}.svg, docs/benchmarks.md", kind.name()));
     }

@@ -1,7 +1,6 @@
 //! One measured run: all of the coordination in one process, intake included, on the stack that the environment names.
 
 use core::time::Duration;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -95,6 +94,36 @@ pub struct Measured {
     pub stack_peak_mb: f64,
     /// The calls of one job, the one with the median time, where one was in flight.
     pub waterfall: Vec<TimedCall>,
+}
+
+impl Measured {
+    /// How many jobs ended in a second.
+    #[must_use]
+    pub fn jobs_per_second(&self) -> f64 {
+        self.jobs as f64 / self.seconds
+    }
+
+    /// A sum, for each job.
+    #[must_use]
+    pub fn per_job(&self, sum: f64) -> f64 {
+        sum / self.jobs as f64
+    }
+
+    /// How many calls there were whose kind begins with this.
+    #[must_use]
+    pub fn calls_of(&self, prefix: &str) -> u64 {
+        self.tally.calls.iter().filter(|(kind, _)| kind.starts_with(prefix)).map(|(_, calls)| calls).sum()
+    }
+
+    /// How many messages a send, a receive that brought something, or a delete carried on average.
+    #[must_use]
+    pub fn batch_factor(&self) -> f64 {
+        let kinds = ["queues.send", "queues.receive", "queues.delete"];
+        let sum = |of: &std::collections::BTreeMap<String, u64>| -> u64 {
+            kinds.iter().filter_map(|kind| of.get(*kind)).sum()
+        };
+        sum(&self.tally.messages) as f64 / sum(&self.tally.calls).max(1) as f64
+    }
 }
 
 /// Runs the jobs; `progress` is told how many are done.
@@ -244,10 +273,4 @@ fn total(pids: &[u32], look: impl Fn(u32) -> std::io::Result<f64>) -> Result<f64
 fn quantile(sorted: &[(Instant, Instant)], percent: usize) -> f64 {
     let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
     sorted.get(index).map_or(0.0, |(from, to)| (*to - *from).as_secs_f64() * 1e3)
-}
-
-/// Where the results of a stack are kept, below `docs`.
-#[must_use]
-pub fn results_file(docs: &std::path::Path, stack: &str) -> PathBuf {
-    docs.join("benchmarks").join(format!("{stack}.json"))
 }

@@ -46,6 +46,15 @@ impl StackKind {
         }
     }
 
+    /// The command that measures on it.
+    #[must_use]
+    pub const fn command(self) -> &'static str {
+        match self {
+            Self::Ministack => "make bench",
+            Self::Fast => "make bench BENCH=fast",
+        }
+    }
+
     /// What it consists of, with versions.
     #[must_use]
     pub const fn about(self) -> &'static str {
