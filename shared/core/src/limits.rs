@@ -37,8 +37,11 @@ pub const COMMITS_MAX: u32 = 8;
 /// How much the clocks of two workers may differ.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(1);
 
-/// The largest message that is read: a pointer is about 200 bytes.
+/// The largest message that is read: a pointer is about 200 bytes, with its job about a kilobyte.
 pub const MESSAGE_BYTES_MAX: usize = 4_096;
+
+/// The most recorded tasks of a job that travels in a message: a larger one is loaded.
+pub const KNOWN_TASKS_MAX: usize = 16;
 
 /// How long the parts of a job are kept after its deadline.
 pub const KEEP_AFTER_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3_600);

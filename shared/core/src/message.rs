@@ -1,17 +1,19 @@
 //! The pointer that travels through a queue: which task of which job.
 //!
-//! It carries only what can't change while its closing stays the same, so it never goes stale.
+//! It points with what can't change while its closing stays the same, so it never goes stale. Beside that, to a light
+//! step, it may carry the job as its sender knew it: hearsay, good for one thing, to spare a first attempt the load.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ids::{JobId, TaskId};
-use crate::limits::{LAYOUT, MESSAGE_BYTES_MAX};
-use crate::pipeline::PipelineHash;
+use crate::limits::{KNOWN_TASKS_MAX, LAYOUT, MESSAGE_BYTES_MAX};
+use crate::parts::Job;
+use crate::pipeline::{Pipeline, PipelineHash};
 use crate::time::Time;
 
 /// The body of a message, as JSON.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// The layout that it was written in.
     pub layout: u32,
@@ -25,6 +27,9 @@ pub struct Message {
     pub closing: u32,
     /// When the job's time is over; from it follows when its parts expire.
     pub deadline: Time,
+    /// The job as the sender knew it, its inputs recorded; only to a light step, and only while it is small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Box<Job>>,
 }
 
 /// Why a body is not a message.
@@ -45,6 +50,21 @@ pub enum MessageError {
 }
 
 impl Message {
+    /// The message to a task, from somebody who knows the job as it is.
+    #[must_use]
+    pub fn to(pipeline: &Pipeline, job: &Job, task: TaskId) -> Self {
+        let is_light = pipeline.step(task.step()).is_some_and(|step| step.is_light);
+        Self {
+            layout: LAYOUT,
+            job: job.job_id.clone(),
+            task,
+            pipeline: job.pipeline_hash.clone(),
+            closing: job.closing,
+            deadline: job.deadline,
+            known: (is_light && job.done.len() <= KNOWN_TASKS_MAX).then(|| Box::new(job.clone())),
+        }
+    }
+
     /// Reads a body.
     ///
     /// # Errors
@@ -68,11 +88,16 @@ impl Message {
     /// The body.
     #[must_use]
     pub fn body(&self) -> String {
-        serde_json::json!({
+        let pointer = serde_json::json!({
             "layout": self.layout, "job": self.job, "task": self.task, "pipeline": self.pipeline,
             "closing": self.closing, "deadline": self.deadline,
-        })
-        .to_string()
+        });
+        let whole = self.known.as_ref().map(|known| {
+            let mut whole = pointer.clone();
+            whole["known"] = serde_json::json!(known);
+            whole.to_string()
+        });
+        whole.filter(|whole| whole.len() <= MESSAGE_BYTES_MAX).unwrap_or_else(|| pointer.to_string())
     }
 }
 

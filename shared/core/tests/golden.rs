@@ -171,6 +171,7 @@ fn a_message_is_kept() -> Tried<()> {
         pipeline: pipeline()?.hash().clone(),
         closing: 0,
         deadline: at(7_200),
+        known: None,
     };
     keeps("message.json", &message)?;
     let newer = with_unknown_fields(&serde_json::to_value(&message)?).to_string();

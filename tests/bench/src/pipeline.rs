@@ -9,6 +9,8 @@ use qsketch_runtime::{Attempt, Handler};
 /// The steps, in the order of the graph; the last one is the finalizer. Each has a queue of its own.
 pub const STEPS: [&str; 5] = ["plan", "left", "right", "join", "tell"];
 
+/// All of them are light: what is measured is what a step costs that costs nothing else.
+///
 /// `plan` → `left` ∥ `right` → `join` → (the job closes) → `tell`.
 ///
 /// # Errors
@@ -16,11 +18,11 @@ pub const STEPS: [&str; 5] = ["plan", "left", "right", "join", "tell"];
 pub fn five_steps() -> Result<Pipeline, PipelineError> {
     let [plan, left, right, join, tell] = STEPS;
     Pipeline::builder("bench")
-        .step(StepSpec::new(plan))
-        .step(StepSpec::new(left).after([plan]))
-        .step(StepSpec::new(right).after([plan]))
-        .step(StepSpec::new(join).after([left, right]))
-        .finalizer(StepSpec::new(tell))
+        .step(StepSpec::new(plan).light())
+        .step(StepSpec::new(left).after([plan]).light())
+        .step(StepSpec::new(right).after([plan]).light())
+        .step(StepSpec::new(join).after([left, right]).light())
+        .finalizer(StepSpec::new(tell).light())
         .build()
 }
 

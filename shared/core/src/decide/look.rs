@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
-use super::{Act, Drive, Step, dead_letter, entry, message_to};
+use super::{Act, Drive, Step, dead_letter, entry};
 use crate::ids::{TaskId, Which};
 use crate::limits::CLOCK_SKEW_MAX;
+use crate::message::Message;
 use crate::parts::{Job, JobStatus, Task};
 use crate::pipeline::{CheckedStep, Pipeline};
 use crate::route;
@@ -114,7 +115,7 @@ fn settle_recorded(pipeline: &Pipeline, job: &Job, id: &TaskId, now: Time) -> St
         return Step::Commit(entry::completed(job, now));
     }
     let next: Vec<_> =
-        route::successors(pipeline, id.step(), job).into_iter().map(|task| message_to(job, task)).collect();
+        route::successors(pipeline, id.step(), job).into_iter().map(|task| Message::to(pipeline, job, task)).collect();
     Step::Settle(sending(next))
 }
 
@@ -122,10 +123,10 @@ fn settle_recorded(pipeline: &Pipeline, job: &Job, id: &TaskId, now: Time) -> St
 fn settle_closed(pipeline: &Pipeline, job: &Job) -> Step {
     let id = TaskId::closing(pipeline.finalizer().name.clone(), job.closing);
     let is_due = job.closings.get(job.closing as usize).is_some() && !job.done.contains_key(&id);
-    let next = if is_due { vec![message_to(job, id)] } else { Vec::new() };
+    let next = if is_due { vec![Message::to(pipeline, job, id)] } else { Vec::new() };
     Step::Settle(sending(next))
 }
 
-fn sending(messages: Vec<crate::message::Message>) -> Vec<Act> {
+fn sending(messages: Vec<Message>) -> Vec<Act> {
     if messages.is_empty() { vec![Act::Acknowledge] } else { vec![Act::Send(messages), Act::Acknowledge] }
 }

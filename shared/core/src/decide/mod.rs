@@ -138,6 +138,8 @@ pub struct Drive {
     owner: Owner,
     job: Option<Box<Job>>,
     task: Option<Box<Task>>,
+    /// Whether the job is only what the message said of it.
+    is_hearsay: bool,
     /// Whether the job was loaded after the newest claim of this drive.
     is_fresh: bool,
     is_giving_back: bool,
@@ -148,7 +150,16 @@ impl Drive {
     /// A drive of this message by this owner, a nonce of this delivery.
     #[must_use]
     pub const fn new(message: Message, owner: Owner) -> Self {
-        Self { message, owner, job: None, task: None, is_fresh: false, is_giving_back: false, refusals: 0 }
+        Self {
+            message,
+            owner,
+            job: None,
+            task: None,
+            is_hearsay: false,
+            is_fresh: false,
+            is_giving_back: false,
+            refusals: 0,
+        }
     }
 
     /// The message.
@@ -187,7 +198,10 @@ impl Drive {
             }
         };
         match part {
-            Some(Part::Job(job)) => self.job = Some(job),
+            Some(Part::Job(job)) => {
+                self.is_hearsay = false;
+                self.job = Some(job);
+            }
             Some(Part::Task(task)) => {
                 self.is_fresh = false;
                 self.task = Some(task);
@@ -210,17 +224,24 @@ pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -
             drive.absorb(commit);
         }
         Event::Loaded { job, task } => {
+            drive.is_hearsay = false;
             drive.job = job;
             drive.task = task;
         }
         Event::JobLoaded(job) => {
+            drive.is_hearsay = false;
             drive.job = job;
             drive.is_fresh = true;
         }
         Event::Committed(commit) => {
+            let is_refused = matches!(commit, Commit::Overtaken(_));
             drive.absorb(commit);
             if drive.is_giving_back {
                 return Step::Settle(vec![Act::GiveBack]);
+            }
+            if drive.is_hearsay && is_refused {
+                // Hearsay is good for a first claim alone: somebody else was here, so ask.
+                return Step::Load;
             }
         }
         Event::Worked(output) => return worked(pipeline, drive, step, output, now),
@@ -228,6 +249,7 @@ pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -
         Event::TimedOut { jitter } => return timed_out(pipeline, drive, step, jitter, now),
         Event::Lost { task: None, .. } => return Step::Settle(vec![Act::LetGo]),
         Event::Lost { job, task } => {
+            drive.is_hearsay = false;
             drive.job = job;
             drive.task = task;
             drive.is_fresh = false;
@@ -241,11 +263,26 @@ pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -
     look::look(pipeline, drive, step, now)
 }
 
-fn delivered(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, receives: u32, now: Time) -> Step {
+fn delivered(pipeline: &Pipeline, drive: &mut Drive, step: &CheckedStep, receives: u32, now: Time) -> Step {
     if let Err(foreign) = route::belongs(pipeline, &drive.message.task, None) {
         return dead_letter(drive, foreign);
     }
-    if receives <= 1 { Step::ClaimBesideLoad(entry::first_claim(drive, step, now)) } else { Step::Load }
+    let known = drive.message.known.take();
+    if receives > 1 {
+        return Step::Load;
+    }
+    let claim = entry::first_claim(drive, step, now);
+    let message = &drive.message;
+    let fits = |job: &Job| {
+        job.job_id == message.job && job.pipeline_hash == message.pipeline && job.closing == message.closing
+    };
+    match known.filter(|job| step.is_light && fits(job)) {
+        Some(job) => {
+            (drive.job, drive.is_hearsay) = (Some(job), true);
+            Step::Commit(claim)
+        }
+        None => Step::ClaimBesideLoad(claim),
+    }
 }
 
 fn worked(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, output: Output, now: Time) -> Step {
@@ -286,16 +323,5 @@ fn dead_letter(drive: &Drive, foreign: route::Foreign) -> Step {
 /// The message that starts a job.
 #[must_use]
 pub fn start_message(pipeline: &Pipeline, job: &Job) -> Message {
-    message_to(job, TaskId::only(pipeline.start().name.clone()))
-}
-
-pub(crate) fn message_to(job: &Job, task: TaskId) -> Message {
-    Message {
-        layout: crate::limits::LAYOUT,
-        job: job.job_id.clone(),
-        task,
-        pipeline: job.pipeline_hash.clone(),
-        closing: job.closing,
-        deadline: job.deadline,
-    }
+    Message::to(pipeline, job, TaskId::only(pipeline.start().name.clone()))
 }

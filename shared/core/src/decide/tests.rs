@@ -1,5 +1,7 @@
 //! The table of every status against every event, and the rules one by one.
 
+mod light;
+
 use core::time::Duration;
 
 use super::*;
@@ -78,7 +80,7 @@ impl Scene {
     }
 
     fn drive(&self) -> Tried<Drive> {
-        Ok(Drive::new(message_to(&self.job, self.id.clone()), Owner::try_from("me")?))
+        Ok(Drive::new(Message::to(&self.pipeline, &self.job, self.id.clone()), Owner::try_from("me")?))
     }
 
     /// A drive that knows job and task, as after a load.

@@ -57,6 +57,7 @@ fn checked(step: &StepSpec) -> Result<CheckedStep, PipelineError> {
         over: step.over.as_ref().map(parse).transpose()?,
         timeouts: step.timeouts.clone(),
         retry: step.retry.clone(),
+        is_light: step.is_light,
     })
 }
 

@@ -37,6 +37,9 @@ pub struct StepSpec {
     /// Its retry policy.
     #[serde(default)]
     pub retry: RetryPolicy,
+    /// Whether it is light: short, and cheap to begin in vain.
+    #[serde(default, rename = "light", skip_serializing_if = "core::ops::Not::not")]
+    pub is_light: bool,
 }
 
 impl StepSpec {
@@ -49,6 +52,7 @@ impl StepSpec {
             over: None,
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
+            is_light: false,
         }
     }
 
@@ -76,6 +80,16 @@ impl StepSpec {
         self
     }
 
+    /// The same step, declared light: it ends within seconds, and costs nothing worth naming when it is begun in vain.
+    ///
+    /// Its first attempt takes the job from its message, as the sender knew it, and does not load it. Should the job have
+    /// closed meanwhile, the attempt's record is refused as always. A step that costs money must not be light.
+    #[must_use]
+    pub const fn light(mut self) -> Self {
+        self.is_light = true;
+        self
+    }
+
     /// The same step with this retry policy.
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
@@ -97,6 +111,8 @@ pub struct CheckedStep {
     pub timeouts: Timeouts,
     /// Its retry policy.
     pub retry: RetryPolicy,
+    /// Whether it is light: short, and cheap to begin in vain.
+    pub is_light: bool,
 }
 
 /// The document of a pipeline: what a job keeps a pointer to.
