@@ -20,9 +20,13 @@ use qsketch_core::parts::{JobStatus, expires_at};
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Refusal, Tenant, Time, Write};
 use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::consume::trouble_pause;
+use qsketch_runtime::crew::{Crew, InHand};
 use qsketch_runtime::ports::{Outgoing, PortError, PortErrorKind, Remedy};
 use qsketch_runtime::{Consumer, Delivery, Fate, Ports, QueueName, Stop};
 use qsketch_video::{Reason, RequestError, VideoRequest};
+
+/// The queue of submissions.
+pub const INTAKE_QUEUE: &str = "intake";
 
 /// The queue of submissions that can't be read.
 pub const REJECTED_QUEUE: &str = "rejected";
@@ -55,6 +59,8 @@ const INPUT_YOUNGER_MAX: Duration = Duration::from_secs(24 * 3_600);
 pub struct Intake {
     ports: Ports,
     outbox: Outbox,
+    crew: Crew,
+    queue: QueueName,
     pipeline: Pipeline,
     is_pipeline_kept: AtomicBool,
 }
@@ -62,13 +68,21 @@ pub struct Intake {
 impl Intake {
     /// An intake into this pipeline.
     #[must_use]
-    pub const fn new(ports: Ports, outbox: Outbox, pipeline: Pipeline) -> Self {
-        Self { ports, outbox, pipeline, is_pipeline_kept: AtomicBool::new(false) }
+    pub fn new(ports: Ports, outbox: Outbox, pipeline: Pipeline) -> Self {
+        let (crew, queue) = (Crew::default(), QueueName::new(INTAKE_QUEUE));
+        Self { ports, outbox, crew, queue, pipeline, is_pipeline_kept: AtomicBool::new(false) }
     }
 
-    async fn take(&self, delivery: &Delivery) -> Result<(), PortError> {
+    /// The same intake, as one of a crew: a light first step that the crew serves begins here, without a queue between.
+    #[must_use]
+    pub fn in_crew(mut self, crew: Crew) -> Self {
+        self.crew = crew;
+        self
+    }
+
+    async fn take(&self, delivery: &Delivery, stop: &Stop) -> Result<(), PortError> {
         match VideoRequest::parse(&delivery.body) {
-            Ok(request) => self.accept(delivery, request).await,
+            Ok(request) => self.accept(delivery, request, stop).await,
             Err(RequestError::Unreadable(reason)) => self.set_aside(delivery, &reason).await,
             Err(RequestError::Invalid { reasons, requested_id, tenant }) => {
                 let reasons = reasons.iter().map(Reason::to_string).collect();
@@ -77,7 +91,7 @@ impl Intake {
         }
     }
 
-    async fn accept(&self, delivery: &Delivery, request: VideoRequest) -> Result<(), PortError> {
+    async fn accept(&self, delivery: &Delivery, request: VideoRequest, stop: &Stop) -> Result<(), PortError> {
         self.keep_pipeline().await?;
         let id = match request.id() {
             Some(id) => parsed(JobId::try_from(id))?,
@@ -101,7 +115,7 @@ impl Intake {
             self.ports.table.load_job(&id).await?
         };
         match (objection(&id, &hash, &input, job.as_ref()), job) {
-            (None, Some(job)) => self.start(delivery, &job).await,
+            (None, Some(job)) => self.start(delivery, &job, stop).await,
             (None, None) => Err(damaged("job", &id)),
             (Some(reason), _) => {
                 // Where the job is refused or long closed, the input just written may stay under its id: no task of
@@ -113,10 +127,11 @@ impl Intake {
     }
 
     /// Sends the job's first task, unless that is recorded.
-    async fn start(&self, delivery: &Delivery, job: &Job) -> Result<(), PortError> {
+    async fn start(&self, delivery: &Delivery, job: &Job, stop: &Stop) -> Result<(), PortError> {
         let first = start_message(&self.pipeline, job);
         if job.status == JobStatus::Running && !job.done.contains_key(&first.task) {
-            self.outbox.send(&QueueName::new(first.task.step().as_str()), Outgoing::new(first.body())).await?;
+            let in_hand = InHand { queue: &self.queue, delivery, stop };
+            self.crew.pass_on(&self.pipeline, vec![first], &self.outbox, in_hand).await?;
         }
         let (id, tenant, status) = (&job.job_id, &job.tenant, job.status.as_str());
         tracing::info!(job = %id, %tenant, receives = delivery.receives, to = status, "accepted");
@@ -181,8 +196,8 @@ impl Intake {
 
 #[async_trait]
 impl Consumer for Intake {
-    async fn consume(&self, delivery: &Delivery, _stop: &Stop) -> Fate {
-        match self.take(delivery).await {
+    async fn consume(&self, delivery: &Delivery, stop: &Stop) -> Fate {
+        match self.take(delivery, stop).await {
             Ok(()) => Fate::Delete,
             Err(error) if error.remedy() == Remedy::Fail => {
                 tracing::error!(

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use futures_util::future::join_all;
 use qsketch_core::backoff::Jitter;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{
@@ -19,6 +18,7 @@ use tokio::sync::watch;
 use crate::attempt::{Attempt, Handler, LOG_FILE, Scratch};
 use crate::batch::Outbox;
 use crate::consume::{Consumer, Fate, trouble_pause};
+use crate::crew::{Crew, InHand};
 use crate::heartbeat::{Heartbeat, Pulse};
 use crate::ports::{Delivery, Outgoing, PortError, PortErrorKind, Ports, QueueName, Remedy};
 use crate::process::{Announcer, ToolLog};
@@ -50,6 +50,7 @@ const PIPELINES_MAX: usize = 64;
 pub struct Worker {
     ports: Ports,
     outbox: Outbox,
+    crew: Crew,
     queue: QueueName,
     handler: Arc<dyn Handler>,
     announcer: Announcer,
@@ -63,7 +64,8 @@ impl Worker {
     pub fn new(ports: Ports, outbox: Outbox, queue: QueueName, handler: Arc<dyn Handler>) -> Self {
         let dir = std::env::temp_dir();
         let announcer = Announcer::default();
-        Self { ports, outbox, queue, handler, announcer, dir, pipelines: Mutex::default() }
+        let crew = Crew::default();
+        Self { ports, outbox, crew, queue, handler, announcer, dir, pipelines: Mutex::default() }
     }
 
     /// The same worker, which tells its parent of process groups and keeps its scratch files in `dir`.
@@ -74,7 +76,21 @@ impl Worker {
         self
     }
 
-    async fn drive(&self, message: Message, delivery: &Delivery, stop: &Stop) -> Result<Fate, PortError> {
+    /// The same worker, as one of a crew: light successors that the crew serves begin here, without a queue between.
+    #[must_use]
+    pub fn in_crew(mut self, crew: Crew) -> Self {
+        self.crew = crew;
+        self
+    }
+
+    /// The queue that it consumes.
+    #[must_use]
+    pub const fn queue(&self) -> &QueueName {
+        &self.queue
+    }
+
+    pub(crate) async fn drive(&self, message: Message, in_hand: InHand<'_>) -> Result<Fate, PortError> {
+        let delivery = in_hand.delivery;
         let Some(pipeline) = self.pipeline(&message.pipeline).await? else {
             let reason = format!("there is no pipeline {} in the table", message.pipeline);
             return self.dead_letter(delivery, &reason).await;
@@ -83,7 +99,7 @@ impl Worker {
             .map_err(|error| PortError::new("draw a nonce", PortErrorKind::Invalid).because(error))?;
         let mut drive = Drive::new(message, owner);
         let mut heartbeat = None;
-        let fate = self.converse(&pipeline, &mut drive, delivery, &mut heartbeat, stop).await;
+        let fate = self.converse(&pipeline, &mut drive, in_hand, &mut heartbeat).await;
         if let Err(error) = &fate {
             self.give_up(&pipeline, &mut drive, error).await;
         }
@@ -100,23 +116,21 @@ impl Worker {
         &self,
         pipeline: &Arc<Pipeline>,
         drive: &mut Drive,
-        delivery: &Delivery,
+        in_hand: InHand<'_>,
         heartbeat: &mut Option<Heartbeat>,
-        stop: &Stop,
     ) -> Result<Fate, PortError> {
+        let delivery = in_hand.delivery;
         let mut event = Event::Delivered { receives: delivery.receives };
         for _ in 0..STEPS_MAX {
             let step = decide(pipeline, drive, event, self.ports.clock.now());
             event = match step {
-                Step::ClaimBesideLoad(write) => self.claim_beside_load(pipeline, drive, &write, delivery).await?,
+                Step::ClaimBesideLoad(write) => self.claim_beside_load(pipeline, drive, &write, in_hand).await?,
                 Step::Load => self.load(drive).await?,
                 Step::LoadJob => Event::JobLoaded(self.load_job(drive).await?),
-                Step::Commit(write) => Event::Committed(self.begin(pipeline, drive, &write, delivery).await?),
-                Step::Work { attempt, until } => {
-                    self.work(pipeline, drive, delivery, attempt, until, heartbeat, stop).await
-                }
+                Step::Commit(write) => Event::Committed(self.begin(pipeline, drive, &write, in_hand).await?),
+                Step::Work { attempt, until } => self.work(pipeline, drive, in_hand, attempt, until, heartbeat).await,
                 Step::Settle(acts) => {
-                    let settled = self.settle(drive, acts, delivery).await;
+                    let settled = self.settle(pipeline, drive, acts, in_hand).await;
                     return Ok(settled.unwrap_or_else(|error| {
                         // Acts are repeatable: whatever stopped them, the next delivery does them again.
                         let message = drive.message();
@@ -146,9 +160,9 @@ impl Worker {
         pipeline: &Pipeline,
         drive: &mut Drive,
         write: &Write,
-        delivery: &Delivery,
+        in_hand: InHand<'_>,
     ) -> Result<Event, PortError> {
-        let (commit, job) = tokio::join!(self.begin(pipeline, drive, write, delivery), self.load_job(drive));
+        let (commit, job) = tokio::join!(self.begin(pipeline, drive, write, in_hand), self.load_job(drive));
         match (commit?, job) {
             (commit, Ok(job)) => Ok(Event::Claimed { commit, job }),
             (commit, Err(error)) => {
@@ -165,21 +179,22 @@ impl Worker {
         pipeline: &Pipeline,
         drive: &Drive,
         write: &Write,
-        delivery: &Delivery,
+        in_hand: InHand<'_>,
     ) -> Result<Commit, PortError> {
+        let delivery = in_hand.delivery;
         if !write.is_claim() {
             return self.commit(drive, write, delivery).await;
         }
         let lease = pipeline.step(drive.message().task.step()).map(|step| step.timeouts.heartbeat);
-        let (commit, ()) = tokio::join!(self.commit(drive, write, delivery), self.hide_for_lease(delivery, lease));
+        let (commit, ()) = tokio::join!(self.commit(drive, write, delivery), self.hide_for_lease(in_hand, lease));
         commit
     }
 
     /// Whoever received the message for us hid it for a time of its own: from the claim on, the lease counts.
-    async fn hide_for_lease(&self, delivery: &Delivery, lease: Option<Duration>) {
+    async fn hide_for_lease(&self, InHand { queue, delivery, .. }: InHand<'_>, lease: Option<Duration>) {
         let Some(lease) = lease.filter(|lease| delivery.hidden_for != Some(*lease)) else { return };
-        if let Err(error) = self.ports.queues.hide(&self.queue, &delivery.receipt, lease).await {
-            tracing::debug!(queue = %self.queue, error = error.chain(), "visibility was not set at the claim");
+        if let Err(error) = self.ports.queues.hide(queue, &delivery.receipt, lease).await {
+            tracing::debug!(%queue, error = error.chain(), "visibility was not set at the claim");
         }
     }
 
@@ -202,16 +217,14 @@ impl Worker {
         Ok(commit)
     }
 
-    #[allow(clippy::too_many_arguments)]
     async fn work(
         &self,
         pipeline: &Arc<Pipeline>,
         drive: &Drive,
-        delivery: &Delivery,
+        InHand { queue, delivery, stop }: InHand<'_>,
         number: u32,
         until: Time,
         heartbeat: &mut Option<Heartbeat>,
-        stop: &Stop,
     ) -> Event {
         let (Some(job), Some(hold)) = (drive.job(), drive.hold(pipeline)) else {
             return Event::Lost { job: None, task: None };
@@ -221,7 +234,7 @@ impl Worker {
         let (progress, reported) = watch::channel(None);
         let pulse = Pulse {
             ports: self.ports.clone(),
-            queue: self.queue.clone(),
+            queue: queue.clone(),
             delivery: delivery.clone(),
             job: message.job.clone(),
             task: message.task.clone(),
@@ -292,17 +305,19 @@ impl Worker {
         }
     }
 
-    async fn settle(&self, drive: &Drive, acts: Vec<Act>, delivery: &Delivery) -> Result<Fate, PortError> {
-        let message = drive.message();
+    async fn settle(
+        &self,
+        pipeline: &Pipeline,
+        drive: &Drive,
+        acts: Vec<Act>,
+        in_hand: InHand<'_>,
+    ) -> Result<Fate, PortError> {
+        let (message, delivery) = (drive.message(), in_hand.delivery);
         for act in acts {
             match act {
                 Act::Send(messages) => {
                     tracing::info!(job = %message.job, task = %message.task, to = names(&messages), "send");
-                    let sends = messages.iter().map(|next| {
-                        let queue = QueueName::new(next.task.step().as_str());
-                        async move { self.outbox.send(&queue, Outgoing::new(next.body())).await }
-                    });
-                    join_all(sends).await.into_iter().collect::<Result<(), _>>()?;
+                    self.crew.pass_on(pipeline, messages, &self.outbox, in_hand).await?;
                 }
                 Act::Acknowledge => return Ok(Fate::Delete),
                 Act::Hide(until) => return Ok(Fate::Hide(until.since(self.ports.clock.now()))),
@@ -355,7 +370,8 @@ impl Consumer for Worker {
             return self.dead_letter(delivery, &reason).await.unwrap_or(Fate::Hide(trouble_pause(delivery.receives)));
         }
         let (job, task) = (message.job.clone(), message.task.clone());
-        let error = match self.drive(message, delivery, stop).await {
+        let in_hand = InHand { queue: &self.queue, delivery, stop };
+        let error = match self.drive(message, in_hand).await {
             Ok(fate) => return fate,
             Err(error) => error,
         };

@@ -14,6 +14,7 @@ pub mod batch;
 pub mod clock;
 pub mod config;
 pub mod consume;
+pub mod crew;
 pub mod digest;
 pub mod drive;
 mod heartbeat;

@@ -39,6 +39,9 @@ enum Action {
         /// Also runs with that many jobs queued before any worker starts.
         #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
         queued: Vec<u32>,
+        /// Also the same loads with the successors handed on within the process instead of sent.
+        #[arg(long)]
+        crew: bool,
         /// Also one run of that many jobs at 64 in flight, to see whether the memory grows.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         soak: Option<u32>,
@@ -58,6 +61,8 @@ enum Action {
         in_flight: usize,
         #[arg(long)]
         queued: bool,
+        #[arg(long)]
+        crew: bool,
         #[arg(long)]
         table: String,
         #[arg(long)]
@@ -80,7 +85,7 @@ enum Action {
 #[tokio::main]
 async fn main() -> Result<()> {
     match Arguments::parse().command {
-        Action::Run { stack, jobs, in_flight, queued, soak, log, keep } => {
+        Action::Run { stack, jobs, in_flight, queued, crew, soak, log, keep } => {
             let [few, many] = match jobs.as_slice() {
                 [same] => [*same, *same],
                 [few, many] => [*few, *many],
@@ -88,15 +93,24 @@ async fn main() -> Result<()> {
             };
             let mut runs: Vec<Run> = in_flight
                 .into_iter()
-                .map(|in_flight| Run { jobs: if in_flight == 1 { few } else { many }, in_flight, is_queued: false })
+                .map(|in_flight| Run {
+                    jobs: if in_flight == 1 { few } else { many },
+                    in_flight,
+                    is_queued: false,
+                    is_crew: false,
+                })
                 .collect();
-            runs.extend(queued.into_iter().map(|jobs| Run { jobs, in_flight: jobs, is_queued: true }));
-            runs.extend(soak.map(|jobs| Run { jobs, in_flight: 64, is_queued: false }));
+            if crew {
+                let handed_on: Vec<Run> = runs.iter().map(|run| Run { is_crew: true, ..*run }).collect();
+                runs.extend(handed_on);
+            }
+            runs.extend(queued.into_iter().map(|jobs| Run { jobs, in_flight: jobs, is_queued: true, is_crew: false }));
+            runs.extend(soak.map(|jobs| Run { jobs, in_flight: 64, is_queued: false, is_crew: false }));
             run(stack, &runs, &log, keep).await
         }
-        Action::Measure { jobs, in_flight, queued, table, queue_url_prefix, stack_pids, log, result } => {
+        Action::Measure { jobs, in_flight, queued, crew, table, queue_url_prefix, stack_pids, log, result } => {
             qsketch_runtime::log::start(&log);
-            let load = Load { jobs, in_flight, is_queued: queued, table, queue_url_prefix, stack_pids };
+            let load = Load { jobs, in_flight, is_queued: queued, is_crew: crew, table, queue_url_prefix, stack_pids };
             let measured = measure(&load, say_done).await?;
             std::fs::write(&result, serde_json::to_vec(&measured)?)?;
             // Polls may still be open: nobody needs their answers, and the queues are this run's own.
@@ -111,6 +125,7 @@ struct Run {
     jobs: u32,
     in_flight: u32,
     is_queued: bool,
+    is_crew: bool,
 }
 
 /// The parent reads it for the progress bar.
@@ -124,7 +139,7 @@ fn say_done(done: usize) {
 async fn run(kind: StackKind, runs: &[Run], log: &str, keep: bool) -> Result<()> {
     let stack = Stack::start(kind, &root()).await?;
     // The first run warms the stack up and is thrown away.
-    let warm_up = Run { jobs: 100, in_flight: 16, is_queued: false };
+    let warm_up = Run { jobs: 100, in_flight: 16, is_queued: false, is_crew: false };
     one(&stack, warm_up, "warm-up", log).await?;
     let mut results = Results {
         stack: kind.name().to_owned(),
@@ -155,6 +170,7 @@ async fn one(stack: &Stack, run: Run, name: &str, log: &str) -> Result<Measured>
     command
         .args(["measure", "--jobs", &run.jobs.to_string(), "--in-flight", &run.in_flight.to_string()])
         .args(run.is_queued.then_some("--queued"))
+        .args(run.is_crew.then_some("--crew"))
         .args(["--table", name, "--queue-url-prefix", &prefix, "--stack-pids", &pids.join(","), "--log", log])
         .arg("--result")
         .arg(&result)

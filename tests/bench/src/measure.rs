@@ -12,6 +12,7 @@ use qsketch_core::{JobId, Pipeline};
 use qsketch_intake::Intake;
 use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::clock::SystemClock;
+use qsketch_runtime::crew::Crew;
 use qsketch_runtime::poll::{self, Polling};
 use qsketch_runtime::ports::Outgoing;
 use qsketch_runtime::{Consumer, Ports, QueueName, Stop, Worker, shutdown};
@@ -51,6 +52,8 @@ pub struct Load {
     pub in_flight: usize,
     /// Whether all are submitted before any worker starts.
     pub is_queued: bool,
+    /// Whether the process hands light successors on to itself instead of sending them.
+    pub is_crew: bool,
     /// The job table.
     pub table: String,
     /// The URL of a queue without its name.
@@ -68,6 +71,9 @@ pub struct Measured {
     pub in_flight: usize,
     /// Whether all were submitted before any worker started.
     pub is_queued: bool,
+    /// Whether the process handed light successors on to itself instead of sending them.
+    #[serde(default)]
+    pub is_crew: bool,
     /// From the first submission, or where they were queued from the start of the workers, to the last job's end, in seconds.
     pub seconds: f64,
     /// From a job's submission until its finalizer was recorded, in milliseconds; half of the jobs took less.
@@ -151,7 +157,7 @@ pub async fn measure(load: &Load, mut progress: impl FnMut(usize)) -> Result<Mea
 
     let mut workers = Vec::new();
     if !load.is_queued {
-        workers = start(&ports, &outbox, &pipeline, &stop);
+        workers = start(&ports, &outbox, &pipeline, load.is_crew, &stop);
     }
     let cpu = cpu_seconds(own)?;
     let stack_cpu = total(&load.stack_pids, cpu_seconds)?;
@@ -167,7 +173,7 @@ pub async fn measure(load: &Load, mut progress: impl FnMut(usize)) -> Result<Mea
             waiting.push(end_of(submitted, done));
         }
         began = Instant::now();
-        workers = start(&ports, &outbox, &pipeline, &stop);
+        workers = start(&ports, &outbox, &pipeline, load.is_crew, &stop);
     } else {
         for id in left.by_ref().take(at_first) {
             let (submitted, done) = submit(id).await?;
@@ -203,6 +209,7 @@ pub async fn measure(load: &Load, mut progress: impl FnMut(usize)) -> Result<Mea
         jobs: load.jobs,
         in_flight: load.in_flight,
         is_queued: load.is_queued,
+        is_crew: load.is_crew,
         seconds,
         p50_ms: quantile(&spans, 50),
         p99_ms: quantile(&spans, 99),
@@ -247,12 +254,24 @@ async fn end_of(submitted: Instant, done: tokio::sync::oneshot::Receiver<Instant
     Ok((submitted, done.await?))
 }
 
-fn start(ports: &Ports, outbox: &Outbox, pipeline: &Pipeline, stop: &Stop) -> Vec<tokio::task::JoinHandle<()>> {
-    let intake: Arc<dyn Consumer> = Arc::new(Intake::new(ports.clone(), outbox.clone(), pipeline.clone()));
-    let steps = STEPS.into_iter().map(|step| {
+fn start(
+    ports: &Ports,
+    outbox: &Outbox,
+    pipeline: &Pipeline,
+    is_crew: bool,
+    stop: &Stop,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let crew = Crew::default();
+    let intake = Intake::new(ports.clone(), outbox.clone(), pipeline.clone()).in_crew(crew.clone());
+    let intake: Arc<dyn Consumer> = Arc::new(intake);
+    let workers = STEPS.map(|step| {
         let worker = Worker::new(ports.clone(), outbox.clone(), QueueName::new(step), Arc::new(Nothing));
-        (step, Arc::new(worker) as Arc<dyn Consumer>)
+        Arc::new(worker.in_crew(crew.clone()))
     });
+    if is_crew {
+        crew.enlist(workers.iter().cloned());
+    }
+    let steps = STEPS.into_iter().zip(workers).map(|(step, worker)| (step, worker as Arc<dyn Consumer>));
     let all = std::iter::once((INTAKE, intake)).chain(steps);
     all.map(|(name, consumer)| {
         let polling = Polling { queue: QueueName::new(name), concurrency: CONCURRENCY, wait: POLL_WAIT, hide: LEASE };

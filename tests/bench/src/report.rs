@@ -28,7 +28,7 @@ pub struct Results {
 #[must_use]
 pub fn line(run: &Measured) -> String {
     format!(
-        "{:>6} jobs {:>12}: {:>6.1} jobs/s  p50 {:>7.2} ms  p99 {:>7.2} ms  {:>5.2} CPU s per 1,000 jobs (stack {:>5.2})  peak {:>5.1} MB (stack {:>6.1})  {:.1} calls, {:.1} + {:.1} write units, {:.1} read units a job",
+        "{:>6} jobs {:>23}: {:>6.1} jobs/s  p50 {:>7.2} ms  p99 {:>7.2} ms  {:>5.2} CPU s per 1,000 jobs (stack {:>5.2})  peak {:>5.1} MB (stack {:>6.1})  {:.1} calls, {:.1} + {:.1} write units, {:.1} read units a job",
         run.jobs,
         load(run),
         run.jobs_per_second(),
@@ -134,7 +134,8 @@ fn calls(text: &mut String, results: &Results) {
 
 /// What a run was, in a few words.
 pub(crate) fn load(run: &Measured) -> String {
-    if run.is_queued { "queued".to_owned() } else { format!("{} in flight", run.in_flight) }
+    let how = if run.is_crew { ", handed on" } else { "" };
+    if run.is_queued { "queued".to_owned() } else { format!("{} in flight{how}", run.in_flight) }
 }
 
 #[cfg(test)]
