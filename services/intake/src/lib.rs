@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use qsketch_core::decide::start_message;
+use qsketch_core::decide::{is_started, start_message};
 use qsketch_core::digest::sha256;
 use qsketch_core::limits::LAYOUT;
 use qsketch_core::parts::{JobStatus, expires_at};
@@ -126,10 +126,10 @@ impl Intake {
         }
     }
 
-    /// Sends the job's first task, unless that is recorded.
+    /// Sends the job's first task, unless that has nothing left to bring about.
     async fn start(&self, delivery: &Delivery, job: &Job, stop: &Stop) -> Result<(), PortError> {
         let first = start_message(&self.pipeline, job);
-        if job.status == JobStatus::Running && !job.done.contains_key(&first.task) {
+        if !is_started(&self.pipeline, job) {
             let in_hand = InHand { queue: &self.queue, delivery, stop };
             self.crew.pass_on(&self.pipeline, vec![first], &self.outbox, in_hand).await?;
         }

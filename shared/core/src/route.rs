@@ -39,7 +39,9 @@ pub fn is_all_complete(pipeline: &Pipeline, job: &Job, also: Option<(&TaskId, &c
 
 /// The tasks that the completion of `step` makes ready and that are not recorded yet, in the graph's order.
 ///
-/// A mapped step whose list is empty has no task: what follows it is then ready in its place.
+/// A mapped step whose list is empty has no task: what follows it is then ready in its place. So is what follows a light
+/// step that is complete: its tasks may have been handed on without messages of their own, and whoever asks may hold the
+/// only message that is left.
 #[must_use]
 pub fn successors(pipeline: &Pipeline, step: &StepName, job: &Job) -> Vec<TaskId> {
     let mut found = Vec::new();
@@ -49,7 +51,7 @@ pub fn successors(pipeline: &Pipeline, step: &StepName, job: &Job) -> Vec<TaskId
             continue;
         }
         let tasks = tasks_of(next, job).unwrap_or_default();
-        if tasks.is_empty() {
+        if tasks.is_empty() || next.is_light && is_complete(pipeline, &next.name, job) {
             passed.push(next.name.clone());
         }
         found.extend(tasks.into_iter().filter(|task| !job.done.contains_key(task)));
@@ -162,6 +164,21 @@ mod tests {
         assert_eq!(names(&successors(&pipeline, &render, &all)), ["merge"]);
         assert_eq!(scheduled_at(&pipeline, &"merge".parse()?, &all), Some(Time(250)));
         assert_eq!(scheduled_at(&pipeline, &"merge".parse()?, &waiting), None);
+        Ok(())
+    }
+
+    #[test]
+    fn what_follows_a_complete_light_step_is_found_from_before_it() -> Result<(), Box<dyn std::error::Error>> {
+        let line = |middle: StepSpec| {
+            let builder = Pipeline::builder("line").step(StepSpec::new("a")).step(middle.after(["a"]));
+            builder.step(StepSpec::new("c").after(["b"])).finalizer(StepSpec::new("z")).build()
+        };
+        let (light, other) = (line(StepSpec::new("b").light())?, line(StepSpec::new("b"))?);
+        let done = [("a", 200, None), ("b", 210, None)];
+        let start = StepName::try_from("a")?;
+        assert_eq!(names(&successors(&light, &start, &job(&light, &done)?)), ["c"]);
+        assert_eq!(names(&successors(&light, &start, &job(&light, &done[..1])?)), ["b"]);
+        assert!(successors(&other, &start, &job(&other, &done)?).is_empty(), "b had a message of its own");
         Ok(())
     }
 

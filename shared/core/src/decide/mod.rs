@@ -21,7 +21,7 @@ use crate::failure::{ErrorText, Failure};
 use crate::ids::{Owner, TaskId};
 use crate::limits::COMMITS_MAX;
 use crate::message::Message;
-use crate::parts::{Job, Part, Task};
+use crate::parts::{Job, JobStatus, Part, Task};
 use crate::pipeline::{CheckedStep, Pipeline};
 use crate::route;
 use crate::time::Time;
@@ -318,6 +318,18 @@ fn dead_letter(drive: &Drive, foreign: route::Foreign) -> Step {
         route::Foreign::NoSuchElement => format!("the list has no element for {:?}", task.to_string()),
     };
     Step::Settle(vec![Act::DeadLetter(reason)])
+}
+
+/// Whether the message that starts a job has nothing left to bring about.
+///
+/// Where its step is light, what follows may have been handed on under the message that started it, up to the finalizer.
+#[must_use]
+pub fn is_started(pipeline: &Pipeline, job: &Job) -> bool {
+    let (start, last) = (pipeline.start(), TaskId::closing(pipeline.finalizer().name.clone(), job.closing));
+    if start.is_light && job.status != JobStatus::Rejected {
+        return job.done.contains_key(&last);
+    }
+    job.status != JobStatus::Running || job.done.contains_key(&TaskId::only(start.name.clone()))
 }
 
 /// The message that starts a job.

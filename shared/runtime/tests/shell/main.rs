@@ -3,6 +3,7 @@
 
 mod batching;
 mod calls;
+mod crew;
 mod disorder;
 mod failures;
 mod heartbeat;

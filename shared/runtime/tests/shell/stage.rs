@@ -9,6 +9,7 @@ use qsketch_core::decide::{Output, start_message};
 use qsketch_core::pipeline::{RetryPolicy, Timeouts};
 use qsketch_core::{Failure, Input, Job, JobId, JobStatus, Pipeline, StepSpec, TaskId, Tenant, Time, Write};
 use qsketch_runtime::batch::Outbox;
+use qsketch_runtime::crew::Crew;
 use qsketch_runtime::poll::{self, Polling};
 use qsketch_runtime::ports::{Outgoing, Parts};
 use qsketch_runtime::{Attempt, Handler, PortError, Ports, QueueName, Stop, Stopper, Worker, shutdown};
@@ -71,6 +72,7 @@ pub struct Stage {
     pub pipeline: Pipeline,
     script: Arc<Script>,
     played: Arc<Mutex<Vec<Played>>>,
+    is_crew: bool,
 }
 
 impl Stage {
@@ -93,7 +95,26 @@ impl Stage {
             .finalizer(step("z"))
             .build()
             .unwrap();
-        Self { sim: Sim::new(seed), pipeline, script: Arc::new(script), played: Arc::default() }
+        Self { sim: Sim::new(seed), pipeline, script: Arc::new(script), played: Arc::default(), is_crew: false }
+    }
+
+    /// The same stage with light steps only.
+    pub fn light(mut self) -> Self {
+        let light = |step: &qsketch_core::pipeline::CheckedStep| {
+            let after: Vec<&str> = step.after.iter().map(qsketch_core::ids::StepName::as_str).collect();
+            let spec = StepSpec::new(step.name.as_str()).after(after).timeouts(step.timeouts.clone());
+            let spec = spec.retry(step.retry.clone()).light();
+            step.over.iter().fold(spec, |spec, over| spec.over(over.as_str()))
+        };
+        let steps = self.pipeline.steps().iter().map(light);
+        let builder = steps.fold(Pipeline::builder("p"), qsketch_core::pipeline::PipelineBuilder::step);
+        self.pipeline = builder.finalizer(light(self.pipeline.finalizer())).build().unwrap();
+        self
+    }
+
+    /// The same stage with light steps only, each worker process a crew.
+    pub fn crew(self) -> Self {
+        Self { is_crew: true, ..self.light() }
     }
 
     /// Begins a job, as intake does; its first message is sent.
@@ -148,27 +169,36 @@ impl Stage {
     fn start(&self, process: Process, ports: &Ports, queues: &[&str]) -> Running {
         let (stopper, stop) = shutdown::pair();
         let outbox = Outbox::new(Arc::clone(&ports.queues));
-        let poll = |queue: &&str| tokio::spawn(self.poll(ports, &outbox, queue, stop.clone()));
-        Running { process, stopper, loops: queues.iter().map(poll).collect() }
+        let crew = Crew::default();
+        let consumers = queues.iter().map(|queue| self.consumer_in(&crew, ports, &outbox, queue));
+        let consumers: Vec<_> = consumers.collect();
+        if self.is_crew {
+            crew.enlist(consumers.iter().cloned());
+        }
+        let poll = |consumer| tokio::spawn(self.poll(ports, &outbox, consumer, stop.clone()));
+        Running { process, stopper, loops: consumers.into_iter().map(poll).collect() }
     }
 
     /// The consumer of one queue.
     pub fn consumer(&self, ports: &Ports, outbox: &Outbox, queue: &str) -> Arc<Worker> {
+        self.consumer_in(&Crew::default(), ports, outbox, queue)
+    }
+
+    fn consumer_in(&self, crew: &Crew, ports: &Ports, outbox: &Outbox, queue: &str) -> Arc<Worker> {
         let handler = Arc::new(Player { script: Arc::clone(&self.script), played: Arc::clone(&self.played) });
-        Arc::new(Worker::new(ports.clone(), outbox.clone(), QueueName::new(queue), handler))
+        Arc::new(Worker::new(ports.clone(), outbox.clone(), QueueName::new(queue), handler).in_crew(crew.clone()))
     }
 
     fn poll(
         &self,
         ports: &Ports,
         outbox: &Outbox,
-        queue: &str,
+        consumer: Arc<Worker>,
         stop: Stop,
     ) -> impl Future<Output = Result<(), PortError>> + Send + use<> {
         let (ports, outbox) = (ports.clone(), outbox.clone());
-        let consumer = self.consumer(&ports, &outbox, queue);
         let wait = Duration::from_secs(20);
-        let polling = Polling { queue: QueueName::new(queue), concurrency: 4, wait, hide: LEASE };
+        let polling = Polling { queue: consumer.queue().clone(), concurrency: 4, wait, hide: LEASE };
         async move { poll::run(&polling, ports.queues, &outbox, consumer, &stop).await }
     }
 

@@ -91,3 +91,22 @@ fn only_a_small_job_travels_in_a_message() -> Tried<()> {
     assert_eq!(Message::parse(&long.body())?.known, None, "a body that no reader takes is not written");
     Ok(())
 }
+
+#[test]
+fn a_light_start_is_brought_about_only_with_the_finalizer() -> Tried<()> {
+    for (is_light, recorded, expected) in [
+        (true, "", false),
+        (true, "a", false),
+        (true, "a c", false),
+        (true, "a c z@0", true),
+        (false, "", false),
+        (false, "a", true),
+    ] {
+        let mut scene = if is_light { light("a")? } else { Scene::at("a")? };
+        for task in recorded.split_whitespace() {
+            scene.job.done.insert(task.parse()?, Done { attempt: 1, at: NOW, width: Some(0) });
+        }
+        assert_eq!(is_started(&scene.pipeline, &scene.job), expected, "light: {is_light}, recorded: {recorded}");
+    }
+    Ok(())
+}
