@@ -12,9 +12,6 @@ use qsketch_bench::measure::{Load, Measured, measure};
 use qsketch_bench::report::{self, Results};
 use qsketch_bench::stack::{Stack, StackKind, root, serve_table};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Measures the coordination: a no-op job of five steps, each with a queue of its own, each claimed.
 #[derive(Parser)]
 #[command(name = "qsketch-bench", version)]
