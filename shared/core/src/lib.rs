@@ -10,6 +10,7 @@
 //!   route      which tasks are ready, given what is recorded
 //!   decide     event in, next step of the drive out
 //!   message    the pointer that travels through a queue
+//!   size       how large a part is as an item, and what reading and writing it is billed
 //! ```
 //!
 //! # Invariants (each names its test)
@@ -28,6 +29,7 @@ pub mod message;
 pub mod parts;
 pub mod pipeline;
 pub mod route;
+pub mod size;
 pub mod story;
 pub mod time;
 pub mod write;

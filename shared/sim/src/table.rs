@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
+use qsketch_core::size::{Consistency, Item, READ_UNIT_PARTS, WriteUnits, read_halves, refused, written};
 use qsketch_core::write::apply;
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Task, TaskId, Time, Write};
 use qsketch_runtime::ports::Parts;
 use qsketch_runtime::{PortError, PortErrorKind, Table};
-use serde::Serialize;
 
 use crate::world::{Actor, Port, Request, World};
 
@@ -33,16 +33,14 @@ pub struct Committed {
     pub write: Write,
 }
 
-/// What the table's calls would have cost, estimated from the parts' length as JSON.
-///
-/// # Source
-/// DynamoDB developer guide, "Read and write operations", read 2026-11-22: a write unit is 1 KiB, a strongly
-/// consistent read unit 4 KiB, both rounded up; a refused write costs what the written item would.
+/// What the table's calls would have cost on DynamoDB, by [`qsketch_core::size`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Units {
-    /// Write units, the indexes left out.
+    /// Write units of the table itself.
     pub writes: u64,
-    /// Read units, strongly consistent.
+    /// Write units of its indexes.
+    pub index_writes: u64,
+    /// Read units: every read here is strongly consistent.
     pub reads: u64,
 }
 
@@ -101,19 +99,22 @@ impl Table for SimTable {
 
     async fn load_parts(&self, job: &JobId) -> Result<Parts, PortError> {
         self.read("load-parts", format!("{job} *"), |items| {
-            let parts = items.all(job);
-            items.units.reads += units_of(length_of_all(&parts), 4_096);
-            Ok(parts)
+            let bytes = items.of_job(job).map(|(key, part)| item_of(key, part).bytes()).sum();
+            items.units.read(bytes);
+            Ok(items.all(job))
         })
         .await
     }
 
     async fn load_pipeline(&self, hash: &PipelineHash) -> Result<Option<Pipeline>, PortError> {
         let look = |items: &mut Items| {
-            let Some(document) = items.pipelines.get(hash) else { return Ok(None) };
-            items.units.reads += units_of(document.len(), 4_096);
+            let Some(document) = items.pipelines.get(hash) else {
+                items.units.read(0);
+                return Ok(None);
+            };
             let damaged = || PortError::new(format!("load pipeline {hash}"), PortErrorKind::Damaged);
             let pipeline = Pipeline::from_document(document).map_err(|error| damaged().because(error))?;
+            items.units.read(Item::of_pipeline(&pipeline).bytes());
             if pipeline.hash() == hash { Ok(Some(pipeline)) } else { Err(damaged()) }
         };
         self.read("load-pipeline", format!("pipeline:{hash}"), look).await
@@ -121,8 +122,12 @@ impl Table for SimTable {
 
     async fn keep_pipeline(&self, pipeline: &Pipeline) -> Result<(), PortError> {
         let keep = |items: &mut Items| {
-            items.units.writes += units_of(pipeline.document().len(), 1_024);
-            items.pipelines.entry(pipeline.hash().clone()).or_insert_with(|| pipeline.document().to_owned());
+            let item = Item::of_pipeline(pipeline);
+            items.units.write(match items.pipelines.insert(pipeline.hash().clone(), pipeline.document().to_owned()) {
+                // The hash is the document's: what was there is the same.
+                Some(_) => refused(Some(&item)),
+                None => written(None, &item),
+            });
             Ok(())
         };
         self.read("keep-pipeline", format!("pipeline:{}", pipeline.hash()), keep).await
@@ -147,15 +152,20 @@ impl Items {
     }
 
     fn look(&mut self, job: &JobId, key: Key) -> Option<&Part> {
-        let found = self.parts.get(&(job.clone(), key));
-        self.units.reads += units_of(found.map_or(0, length_of), 4_096);
+        let key = (job.clone(), key);
+        let found = self.parts.get(&key);
+        self.units.read(found.map_or(0, |part| item_of(&key, part).bytes()));
         found
+    }
+
+    fn of_job(&self, job: &JobId) -> impl Iterator<Item = (&(JobId, Key), &Part)> {
+        self.parts.iter().filter(move |((id, _), _)| id == job)
     }
 
     /// All parts of a job, without a cost.
     pub(crate) fn all(&self, job: &JobId) -> Parts {
         let mut all = Parts::default();
-        for ((_, key), part) in self.parts.iter().filter(|((id, _), _)| id == job) {
+        for ((_, key), part) in self.of_job(job) {
             match (key, part) {
                 (Key::Input, Part::Input(input)) => all.input = Some((**input).clone()),
                 (Key::Job, Part::Job(job)) => all.job = Some((**job).clone()),
@@ -171,12 +181,12 @@ impl Items {
     fn commit(&mut self, committed: Committed) -> Commit {
         let key = (committed.job.clone(), key_of(&committed.write));
         let current = self.parts.get(&key);
-        let before = current.map_or(0, length_of);
+        let before = current.map(|part| item_of(&key, part));
         let Some(next) = apply(&committed.write, current) else {
-            self.units.writes += units_of(before, 1_024);
+            self.units.write(refused(before.as_ref()));
             return Commit::Overtaken(current.cloned());
         };
-        self.units.writes += units_of(before.max(length_of(&next)), 1_024);
+        self.units.write(written(before.as_ref(), &item_of(&key, &next)));
         self.parts.insert(key, next.clone());
         self.committed.push(committed);
         Commit::Written(next)
@@ -195,23 +205,22 @@ fn key_of(write: &Write) -> Key {
     }
 }
 
-fn length_of(part: &Part) -> usize {
-    match part {
-        Part::Input(input) => json_length(input),
-        Part::Job(job) => json_length(job),
-        Part::Task(task) => json_length(task),
+fn item_of((job, key): &(JobId, Key), part: &Part) -> Item {
+    let name = match key {
+        Key::Input => "input".to_owned(),
+        Key::Job => "job".to_owned(),
+        Key::Task(id) => format!("task:{id}"),
+    };
+    Item::of_part(job, &name, part)
+}
+
+impl Units {
+    fn read(&mut self, bytes: u64) {
+        self.reads += read_halves(bytes, Consistency::Strong) / READ_UNIT_PARTS;
     }
-}
 
-fn length_of_all(parts: &Parts) -> usize {
-    let tasks: usize = parts.tasks.values().map(json_length).sum();
-    tasks + parts.input.as_ref().map_or(0, json_length) + parts.job.as_ref().map_or(0, json_length)
-}
-
-fn json_length(part: &impl Serialize) -> usize {
-    serde_json::to_vec(part).map_or(0, |bytes| bytes.len())
-}
-
-fn units_of(length: usize, unit: usize) -> u64 {
-    length.div_ceil(unit).max(1) as u64
+    const fn write(&mut self, units: WriteUnits) {
+        self.writes += units.table;
+        self.index_writes += units.indexes;
+    }
 }

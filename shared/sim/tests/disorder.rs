@@ -3,10 +3,10 @@
 
 use core::time::Duration;
 
-use qsketch_core::{Commit, Job, JobId, Pipeline, StepSpec, Tenant, Write};
+use qsketch_core::{Commit, Input, Job, JobId, Pipeline, StepSpec, Tenant, Time, Write};
 use qsketch_runtime::ports::{Hidden, Outgoing};
 use qsketch_runtime::{PortErrorKind, Ports, QueueName};
-use qsketch_sim::{Disorder, Fault, Order, Sim};
+use qsketch_sim::{Disorder, Fault, Order, Sim, Units};
 
 const HIDE: Duration = Duration::from_secs(30);
 
@@ -82,7 +82,43 @@ async fn every_call_takes_the_latency_that_was_set_and_stands_in_the_log() {
     let log: Vec<_> = calls.iter().map(|call| (call.kind, call.at.0 - calls[0].at.0)).collect();
     assert_eq!(log, [("create-job", 0), ("load-job", 10), ("load-input", 10)]);
     assert_eq!(sim.now().since(calls[0].at), Duration::from_millis(20));
-    assert_eq!((sim.units().writes, sim.units().reads), (1, 2));
+    // The job enters both indexes; what is not there costs a unit to read as well.
+    assert_eq!(sim.units(), Units { writes: 1, index_writes: 2, reads: 2 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn units_follow_the_items_refused_writes_and_empty_reads_included() {
+    let sim = Sim::new(1);
+    let (id, write) = create(&sim);
+    let ports = sim.observer();
+    let step = async |write: Write| {
+        let before = sim.units();
+        ports.table.commit(&id, &write).await.unwrap();
+        let after = sim.units();
+        (after.writes - before.writes, after.index_writes - before.index_writes)
+    };
+    let long = |bytes: usize| Write::CreateInput(Box::new(input(&id, sim.now(), bytes)));
+    assert_eq!(step(long(2_000)).await, (3, 0), "over 2 KB with its other attributes, in no index");
+    assert_eq!(step(long(10)).await, (3, 0), "refused, by the item that is there");
+    assert_eq!(step(write.clone()).await, (1, 2));
+    assert_eq!(step(write.clone()).await, (1, 0), "refused: no index hears of it");
+    let before = sim.units().reads;
+    ports.table.load_parts(&id).await.unwrap();
+    assert_eq!(sim.units().reads - before, 1, "all parts are summed up and then rounded, once");
+    let pipeline = Pipeline::builder("p").step(StepSpec::new("a")).finalizer(StepSpec::new("z")).build().unwrap();
+    assert!(ports.table.load_pipeline(pipeline.hash()).await.unwrap().is_none());
+    assert_eq!(sim.units().reads - before, 2);
+}
+
+fn input(id: &JobId, now: Time, bytes: usize) -> Input {
+    Input {
+        layout: 1,
+        job_id: id.clone(),
+        content_hash: String::new(),
+        submission: "x".repeat(bytes).into(),
+        received_at: now,
+        expires_at: 0,
+    }
 }
 
 #[tokio::test(start_paused = true)]

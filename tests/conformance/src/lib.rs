@@ -5,12 +5,15 @@
 //!   queue_cases() ─┼─ check(world) ──┤
 //!   store_cases() ─┘                 └─ tests/aws.rs   on MiniStack, the table on dynoxide too
 //! ```
+//! [`walk()`] is for what the table's calls consume: tests/aws.rs holds what the stores say against the simulated table.
+//!
 //! Every case works on a job, queue or key of its own, so that cases run side by side on one stack.
 
 mod gallery;
 mod queues;
 mod store;
 mod table;
+mod units;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use qsketch_runtime::{Ports, QueueName};
 pub use queues::queue_cases;
 pub use store::store_cases;
 pub use table::table_cases;
+pub use units::walk;
 
 /// How long one case may take.
 const CASE_MAX: Duration = Duration::from_secs(120);

@@ -17,11 +17,12 @@ use aws_sdk_dynamodb::types::{
 };
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use qsketch_aws::connect;
-use qsketch_conformance::{Case, World, check, queue_cases, store_cases, table_cases};
+use qsketch_aws::{DynamoTable, Meter, Metered, connect};
+use qsketch_conformance::{Case, World, check, queue_cases, store_cases, table_cases, walk};
 use qsketch_core::JobId;
 use qsketch_runtime::config::Settings;
 use qsketch_runtime::{PortErrorKind, Ports, QueueName};
+use qsketch_sim::{Sim, Units};
 
 /// How long an emulator may take to answer.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -66,6 +67,71 @@ async fn an_endpoint_that_nobody_listens_on_is_unavailable_and_a_table_that_is_n
     let error = empty.table.load_job(&job).await.err().context("there is no table")?;
     ensure!(error.kind == PortErrorKind::Missing, "{error:?}");
     server.abort();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_units_that_dynoxide_reports_are_those_that_are_computed() -> Result<()> {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let database = dynoxide::Database::memory().map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let server = tokio::spawn(dynoxide::server::serve_on(listener, database));
+    let (computed, reported) = consumed(&sdk(&endpoint).await).await?;
+    server.abort();
+    same(&computed, &reported)
+}
+
+/// MiniStack 1.5.33 reports one read unit however large the item is: of a read only that is compared, that it was one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_units_that_ministack_reports_are_those_that_are_computed() -> Result<()> {
+    let emulator = MiniStack::start().await?;
+    let (computed, reported) = consumed(&emulator.sdk).await?;
+    let writes = |steps: Consumed| -> Consumed {
+        steps.into_iter().map(|(name, units)| (name, Units { reads: units.reads.min(1), ..units })).collect()
+    };
+    same(&writes(computed), &writes(reported))
+}
+
+/// What each step of a walk consumed.
+type Consumed = Vec<(String, Units)>;
+
+/// What a walk consumes on the simulated table, where it is computed, and what the store says that it consumed.
+async fn consumed(sdk: &SdkConfig) -> Result<(Consumed, Consumed)> {
+    let id = JobId::try_from("walk")?;
+    let sim = Sim::new(1);
+    let computed = walk(&*sim.observer().table, &id, || sim.units()).await?;
+    create_table(sdk).await?;
+    let meter = Arc::new(Meter::default());
+    let table = DynamoTable::new(sdk, TABLE).metered(Arc::clone(&meter));
+    let read = || {
+        let Metered { table_writes, index_writes, table_reads } = meter.read();
+        Units { writes: table_writes, index_writes, reads: table_reads }
+    };
+    let reported = walk(&table, &id, read).await?;
+    Ok((each(computed), each(reported)))
+}
+
+/// Sums as what each step added to them.
+fn each(sums: Consumed) -> Consumed {
+    let mut before = Units::default();
+    let added = |(name, sum): (String, Units)| {
+        let added = Units {
+            writes: sum.writes - before.writes,
+            index_writes: sum.index_writes - before.index_writes,
+            reads: sum.reads - before.reads,
+        };
+        before = sum;
+        (name, added)
+    };
+    sums.into_iter().map(added).collect()
+}
+
+fn same(computed: &Consumed, reported: &Consumed) -> Result<()> {
+    ensure!(!computed.is_empty() && computed.len() == reported.len(), "the walks differ");
+    let pairs = computed.iter().zip(reported).filter(|(computed, reported)| computed != reported);
+    let wrong: Vec<_> =
+        pairs.map(|((name, computed), (_, told))| format!("{name}: {computed:?}, the store: {told:?}")).collect();
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }
 
