@@ -16,11 +16,16 @@ override QSKETCH_PROMPT := $(value PROMPT)
 export QSKETCH_PROMPT
 unexport PROMPT
 
+# What is measured: the number of jobs at one in flight, and with more; see `qsketch-bench run --help`.
+BENCH ?= ministack
+BENCH_LOADS = $(if $(filter fast,$(BENCH)),--jobs 500$(,)2000 --in-flight 1$(,)8$(,)32$(,)64$(,)100 --crew --queued 10000 --soak 20000,--jobs 100$(,)500 --crew)
+, := ,
+
 # What the Rust tests need to start their own emulators and renders.
 ROOT := $(CURDIR)
 TEST_ENV = QSKETCH_MINISTACK="$(ROOT)/infra/ministack" QSKETCH_MANIM_PYTHON="$(ROOT)/.local/_venv/manim/bin/python"
 
-.PHONY: help setup up down demo test check build clean
+.PHONY: help setup up down demo test bench check build clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +46,12 @@ demo: ## turn a prompt into demo/out.mp4 on the local stack; PROMPT="..." takes 
 	@infra/setup build stack render
 	@infra/up
 	@infra/demo
+
+bench: ## measure the coordination on MiniStack; BENCH=fast on ElasticMQ and dynoxide
+	@infra/setup build stack $(if $(filter fast,$(BENCH)),fast)
+	@echo 'bench: the release build (minutes from nothing)'
+	@cargo build --quiet --release --locked -p qsketch-bench
+	@cargo run --quiet --release --locked -p qsketch-bench -- run --stack $(BENCH) $(BENCH_LOADS) --keep
 
 build: ## build everything, tests too
 	@echo 'build: all crates and tests (minutes from nothing)'

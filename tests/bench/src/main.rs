@@ -97,12 +97,12 @@ async fn main() -> Result<()> {
                     is_crew: false,
                 })
                 .collect();
+            runs.extend(queued.into_iter().map(|jobs| Run { jobs, in_flight: jobs, is_queued: true, is_crew: false }));
             if crew {
                 let handed_on: Vec<Run> = runs.iter().map(|run| Run { is_crew: true, ..*run }).collect();
                 runs.extend(handed_on);
             }
-            runs.extend(queued.into_iter().map(|jobs| Run { jobs, in_flight: jobs, is_queued: true, is_crew: false }));
-            runs.extend(soak.map(|jobs| Run { jobs, in_flight: 64, is_queued: false, is_crew: false }));
+            runs.extend(soak.map(|jobs| Run { jobs, in_flight: 64, is_queued: false, is_crew: crew }));
             run(stack, &runs, &log, keep).await
         }
         Action::Measure { jobs, in_flight, queued, crew, table, queue_url_prefix, stack_pids, log, result } => {

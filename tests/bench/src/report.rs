@@ -99,6 +99,10 @@ fn section(results: &Results) -> String {
     }
     let _ = write!(text, "\n![jobs per second and latency](benchmarks/{}.svg)\n\n", results.stack);
     calls(&mut text, results);
+    if let Some(longest) = results.runs.iter().filter(|run| !run.is_queued).max_by_key(|run| run.jobs) {
+        let memory: Vec<String> = longest.memory_mb.iter().map(|mb| format!("{mb:.1}")).collect();
+        let _ = writeln!(text, "\nMemory along the run of {} jobs, in MB: {}.", longest.jobs, memory.join(", "));
+    }
     if results.runs.iter().any(|run| !run.waterfall.is_empty()) {
         let _ = write!(text, "\n![the calls of one job](benchmarks/{}-waterfall.svg)\n", results.stack);
     }
@@ -135,7 +139,7 @@ fn calls(text: &mut String, results: &Results) {
 /// What a run was, in a few words.
 pub(crate) fn load(run: &Measured) -> String {
     let how = if run.is_crew { ", handed on" } else { "" };
-    if run.is_queued { "queued".to_owned() } else { format!("{} in flight{how}", run.in_flight) }
+    if run.is_queued { format!("{} queued{how}", run.jobs) } else { format!("{} in flight{how}", run.in_flight) }
 }
 
 #[cfg(test)]
