@@ -104,7 +104,8 @@ async fn lines_of_a_job_that_is_followed() -> Tried {
     ];
     let (mut before, mut text) = (None, String::new());
     for (millis, scene) in looks {
-        let after = qsketch_core::story::tell(&scene.pipeline, &scene.job, &scene.tasks);
+        let after =
+            qsketch_core::story::tell(&scene.pipeline, &scene.job, &scene.tasks, &std::collections::BTreeMap::new());
         for found in changes(before.as_ref(), &after, at(millis)) {
             if let Some(line) = change(&found, after.created_at, Paint::Plain) {
                 text.push_str(&line);

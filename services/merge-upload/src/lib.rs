@@ -90,7 +90,7 @@ impl Handler for MergeUpload {
         let on_stage = |stage| report(attempt, stage, scenes.len());
         let merged = merge(&self.ffmpeg, bench, order, on_stage).await;
         let merged = merged.map_err(|error| Failure::retry(error.error_type(), chain(&error)))?;
-        let mut manifest = manifest(attempt, &script, &merged, &tasks);
+        let mut manifest = manifest(attempt, &script, &merged, &tasks).await?;
         attempt.report(900, "keeping the video");
         for (name, file, content_type) in [
             (CAPTIONS_FILE, &merged.captions, "text/vtt; charset=utf-8"),
@@ -152,24 +152,27 @@ async fn keep(attempt: &Attempt, name: &str, file: &Path, content_type: &str) ->
     Ok(FileEntry { name: name.to_owned(), content_type: content_type.to_owned(), bytes, sha256 })
 }
 
-fn manifest(attempt: &Attempt, script: &Script, merged: &Merged, tasks: &[(TaskId, TaskId)]) -> Manifest {
+async fn manifest(
+    attempt: &Attempt,
+    script: &Script,
+    merged: &Merged,
+    tasks: &[(TaskId, TaskId)],
+) -> Result<Manifest, Failure> {
     let checked = &merged.checked;
     let job = attempt.job().job_id.as_str();
     let mut manifest = Manifest::new(job, script, checked.secs, &checked.loudness, checked.poster_secs);
-    let winner = |task: &TaskId| attempt.job().done.get(task).map_or(0, |done| done.attempt);
     let rate = script.quality.frame_rate();
-    let scenes = script.scenes.iter().zip(&merged.places).zip(tasks);
-    manifest.scenes = scenes
-        .map(|((scene, place), (render, speech))| SceneEntry {
+    for ((scene, place), (render, speech)) in script.scenes.iter().zip(&merged.places).zip(tasks) {
+        manifest.scenes.push(SceneEntry {
             title: scene.title.clone(),
             start_secs: place.start_secs(rate),
             duration_secs: place.secs(rate),
             frames_held: place.held,
-            render_attempt: winner(render),
-            speech_attempt: winner(speech),
-        })
-        .collect();
-    manifest
+            render_attempt: attempt.record_of(render).await?.attempt,
+            speech_attempt: attempt.record_of(speech).await?.attempt,
+        });
+    }
+    Ok(manifest)
 }
 
 fn report(attempt: &Attempt, stage: Stage, scenes: usize) {

@@ -7,6 +7,7 @@ mod error;
 pub mod host;
 mod meter;
 mod queues;
+mod shards;
 mod store;
 mod table;
 

@@ -1,6 +1,6 @@
 //! The job table on DynamoDB: one item per part, one conditional write per decision.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,7 +14,9 @@ use aws_sdk_dynamodb::types::{
 use qsketch_core::limits::LAYOUT;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::write::Footing;
-use qsketch_core::{Closing, Commit, Done, Input, Job, JobId, JobStatus, Part, Pipeline, Task, TaskId, Write};
+use qsketch_core::{
+    Closing, Commit, Done, Input, Job, JobId, JobStatus, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write,
+};
 use qsketch_runtime::ports::{Parts, PortError, PortErrorKind, Table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,8 +26,9 @@ use crate::meter::Meter;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// The most pages that one query of a job's parts may take: a job has about twenty parts of under a kilobyte.
-const PAGES_MAX: usize = 100;
+/// The most pages of 1 MB that one query of a job's parts may take: the widest job has ten thousand parts of under a
+/// kilobyte for each of its steps.
+const PAGES_MAX: usize = 1_000;
 
 /// A job table.
 pub struct DynamoTable {
@@ -107,13 +110,19 @@ impl DynamoTable {
         }
     }
 
-    async fn update(&self, job: &JobId, update: &str, condition: Condition) -> Result<Commit, PortError> {
+    pub(crate) async fn update(
+        &self,
+        job: &JobId,
+        part: &str,
+        update: &str,
+        condition: Condition,
+    ) -> Result<Commit, PortError> {
         let request = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("job_id", text(job.as_str()))
-            .key("part", text(JOB))
+            .key("part", text(part))
             .update_expression(update)
             .condition_expression(condition.expression)
             .set_expression_attribute_names(condition.names())
@@ -125,10 +134,10 @@ impl DynamoTable {
             Ok(output) => {
                 self.wrote(output.consumed_capacity());
                 let item = output.attributes.ok_or_else(|| {
-                    PortError::new(self.what("write", job.as_str(), JOB), PortErrorKind::Damaged)
+                    PortError::new(self.what("write", job.as_str(), part), PortErrorKind::Damaged)
                         .because("no item came back")
                 })?;
-                Ok(Commit::Written(self.part(job, JOB, item)?))
+                Ok(Commit::Written(self.part(job, part, item)?))
             }
             Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
                 use aws_sdk_dynamodb::operation::update_item::UpdateItemError as E;
@@ -136,10 +145,40 @@ impl DynamoTable {
                     E::ConditionalCheckFailedException(failed) => failed.item,
                     _ => None,
                 };
-                self.overtaken(job, JOB, item)
+                self.overtaken(job, part, item)
             }
-            Err(error) => Err(port_error(self.what("write", job.as_str(), JOB), error)),
+            Err(error) => Err(port_error(self.what("write", job.as_str(), part), error)),
         }
+    }
+
+    /// The items of a job whose parts begin so, page by page.
+    async fn query(
+        &self,
+        job: &JobId,
+        prefix: Option<&str>,
+        what: &(impl Fn() -> String + Sync),
+    ) -> Result<Vec<Item>, PortError> {
+        let condition = if prefix.is_some() { "job_id = :job AND begins_with(part, :prefix)" } else { "job_id = :job" };
+        let (mut items, mut start) = (Vec::new(), None);
+        for _ in 0..PAGES_MAX {
+            let request = self.client.query().table_name(&self.table).consistent_read(true);
+            let request = request.key_condition_expression(condition).set_return_consumed_capacity(self.capacity());
+            let mut request = request.expression_attribute_values(":job", text(job.as_str()));
+            if let Some(prefix) = prefix {
+                request = request.expression_attribute_values(":prefix", text(prefix));
+            }
+            let output =
+                request.set_exclusive_start_key(start).send().await.map_err(|error| port_error(what(), error))?;
+            if let Some(meter) = &self.meter {
+                meter.read_item(output.consumed_capacity());
+            }
+            items.extend(output.items.unwrap_or_default());
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+        Err(PortError::new(what(), PortErrorKind::TooLarge))
     }
 
     /// A write that lost its footing, with the part as it is now: the item that came back, empty where there is none.
@@ -152,6 +191,7 @@ impl DynamoTable {
         match part {
             JOB => Ok(Part::Job(Box::new(self.read(job.as_str(), part, item)?))),
             INPUT => Ok(Part::Input(Box::new(self.read(job.as_str(), part, item)?))),
+            shard if shard.starts_with(SHARD) => Ok(Part::Shard(Box::new(self.read(job.as_str(), part, item)?))),
             _ => Ok(Part::Task(Box::new(self.read(job.as_str(), part, item)?))),
         }
     }
@@ -179,7 +219,7 @@ impl DynamoTable {
         Ok(item)
     }
 
-    fn attribute<T: Serialize>(&self, job: &JobId, value: &T) -> Result<AttributeValue, PortError> {
+    pub(crate) fn attribute<T: Serialize>(&self, job: &JobId, value: &T) -> Result<AttributeValue, PortError> {
         serde_dynamo::to_attribute_value(value).map_err(|error| {
             PortError::new(self.what("write", job.as_str(), JOB), PortErrorKind::Invalid).because(error)
         })
@@ -216,7 +256,7 @@ impl DynamoTable {
             update.push_str(CLOSE);
             condition = self.closing(job, condition, entry)?;
         }
-        self.update(job, &update, condition).await
+        self.update(job, JOB, &update, condition).await
     }
 
     async fn close(&self, job: &JobId, closing: u32, entry: &Closing) -> Result<Commit, PortError> {
@@ -236,10 +276,10 @@ impl DynamoTable {
             .value(":closing", number(closing));
         let condition = self.closing(job, condition, entry)?;
         // What the record's update appends to another assignment stands alone here.
-        self.update(job, &format!("SET {}", CLOSE.trim_start_matches(", ")), condition).await
+        self.update(job, JOB, &format!("SET {}", CLOSE.trim_start_matches(", ")), condition).await
     }
 
-    fn closing(&self, job: &JobId, condition: Condition, entry: &Closing) -> Result<Condition, PortError> {
+    pub(crate) fn closing(&self, job: &JobId, condition: Condition, entry: &Closing) -> Result<Condition, PortError> {
         Ok(condition
             .name("#closings", "closings")
             .value(":status", text(entry.verdict.status().as_str()))
@@ -256,7 +296,7 @@ impl DynamoTable {
                 .value(":running", text(JobStatus::Running.as_str()))
                 .value(":closing", number(closing))
                 .value(":done", self.attribute(job, done)?);
-        self.update(job, "SET #done.#task = :done REMOVE check_shard, check_at", condition).await
+        self.update(job, JOB, "SET #done.#task = :done REMOVE check_shard, check_at", condition).await
     }
 }
 
@@ -275,34 +315,47 @@ impl Table for DynamoTable {
         self.get(job.as_str(), INPUT).await?.map(|item| self.read(job.as_str(), INPUT, item)).transpose()
     }
 
+    async fn load_shard(&self, job: &JobId, shard: &ShardId) -> Result<Option<Shard>, PortError> {
+        let part = shard_part(shard);
+        self.get(job.as_str(), &part).await?.map(|item| self.read(job.as_str(), &part, item)).transpose()
+    }
+
+    async fn load_shards(
+        &self,
+        job: &JobId,
+        step: &StepName,
+        generation: u32,
+    ) -> Result<BTreeMap<ShardId, Shard>, PortError> {
+        let prefix = format!("{SHARD}{step}@{generation}/");
+        let what = || format!("read the parts {prefix}* of {job} in table {}", self.table);
+        let mut shards = BTreeMap::new();
+        for item in self.query(job, Some(&prefix), &what).await? {
+            let part = item.get("part").and_then(|part| part.as_s().ok()).cloned().unwrap_or_default();
+            if let Some(Ok(shard)) = part.strip_prefix(SHARD).map(str::parse) {
+                shards.insert(shard, self.read(job.as_str(), &part, item)?);
+            }
+        }
+        Ok(shards)
+    }
+
     async fn load_parts(&self, job: &JobId) -> Result<Parts, PortError> {
         let what = || format!("read all parts of {job} in table {}", self.table);
         let mut parts = Parts::default();
-        let mut start = None;
-        for _ in 0..PAGES_MAX {
-            let request = self.client.query().table_name(&self.table).consistent_read(true);
-            let request = request
-                .key_condition_expression("job_id = :job")
-                .expression_attribute_values(":job", text(job.as_str()));
-            let output =
-                request.set_exclusive_start_key(start).send().await.map_err(|error| port_error(what(), error))?;
-            for item in output.items.unwrap_or_default() {
-                let part = item.get("part").and_then(|part| part.as_s().ok()).cloned().unwrap_or_default();
-                match part.as_str() {
-                    JOB => parts.job = Some(self.read(job.as_str(), &part, item)?),
-                    INPUT => parts.input = Some(self.read(job.as_str(), &part, item)?),
-                    _ => {
-                        let Some(Ok(task)) = part.strip_prefix(TASK).map(str::parse) else { continue };
+        for item in self.query(job, None, &what).await? {
+            let part = item.get("part").and_then(|part| part.as_s().ok()).cloned().unwrap_or_default();
+            match part.as_str() {
+                JOB => parts.job = Some(self.read(job.as_str(), &part, item)?),
+                INPUT => parts.input = Some(self.read(job.as_str(), &part, item)?),
+                _ => {
+                    if let Some(Ok(task)) = part.strip_prefix(TASK).map(str::parse) {
                         parts.tasks.insert(task, self.read(job.as_str(), &part, item)?);
+                    } else if let Some(Ok(shard)) = part.strip_prefix(SHARD).map(str::parse) {
+                        parts.shards.insert(shard, self.read(job.as_str(), &part, item)?);
                     }
                 }
             }
-            start = output.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                return Ok(parts);
-            }
         }
-        Err(PortError::new(what(), PortErrorKind::TooLarge))
+        Ok(parts)
     }
 
     async fn load_pipeline(&self, hash: &PipelineHash) -> Result<Option<Pipeline>, PortError> {
@@ -356,6 +409,13 @@ impl Table for DynamoTable {
             Write::Record { task, closing, done, result, close } => {
                 self.record(job, task, *closing, done, result.as_ref(), close.as_ref()).await
             }
+            Write::RecordElement { shard, element, closing, done, expires_at } => {
+                self.record_element(job, shard, *element, *closing, done, *expires_at).await
+            }
+            Write::Bury { shard, element, closing, expires_at } => {
+                self.bury(job, shard, *element, *closing, *expires_at).await
+            }
+            Write::Fold { shard, closing, at, close } => self.fold(job, shard, *closing, *at, close.as_ref()).await,
             Write::RecordFinal { task, closing, done } => self.record_final(job, task, *closing, done).await,
             Write::Close { closing, entry } => self.close(job, *closing, entry).await,
         }
@@ -363,15 +423,20 @@ impl Table for DynamoTable {
 }
 
 /// The names of the parts.
-const JOB: &str = "job";
+pub(crate) const JOB: &str = "job";
 const INPUT: &str = "input";
 const TASK: &str = "task:";
+const SHARD: &str = "done:";
 const PIPELINE: &str = "pipeline";
 const ABSENT: &str = "attribute_not_exists(job_id)";
-const CLOSE: &str = ", #status = :status, #closings = list_append(#closings, :entry)";
+pub(crate) const CLOSE: &str = ", #status = :status, #closings = list_append(#closings, :entry)";
 
 fn task_part(task: &TaskId) -> String {
     format!("{TASK}{task}")
+}
+
+pub(crate) fn shard_part(shard: &ShardId) -> String {
+    format!("{SHARD}{shard}")
 }
 
 fn pipeline_key(hash: &PipelineHash) -> String {
@@ -405,23 +470,23 @@ fn stands_on(footing: &Footing) -> Condition {
 }
 
 /// A condition with its names and values. Every name is a placeholder: many are reserved words.
-struct Condition {
+pub(crate) struct Condition {
     expression: &'static str,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
 }
 
 impl Condition {
-    fn new(expression: &'static str) -> Self {
+    pub(crate) fn new(expression: &'static str) -> Self {
         Self { expression, names: HashMap::new(), values: HashMap::new() }
     }
 
-    fn name(mut self, placeholder: &str, name: &str) -> Self {
+    pub(crate) fn name(mut self, placeholder: &str, name: &str) -> Self {
         self.names.insert(placeholder.to_owned(), name.to_owned());
         self
     }
 
-    fn value(mut self, placeholder: &str, value: AttributeValue) -> Self {
+    pub(crate) fn value(mut self, placeholder: &str, value: AttributeValue) -> Self {
         self.values.insert(placeholder.to_owned(), value);
         self
     }
@@ -435,10 +500,10 @@ impl Condition {
     }
 }
 
-fn text(value: &str) -> AttributeValue {
+pub(crate) fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-fn number(value: impl core::fmt::Display) -> AttributeValue {
+pub(crate) fn number(value: impl core::fmt::Display) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

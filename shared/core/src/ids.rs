@@ -164,11 +164,7 @@ impl FromStr for TaskId {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let bad = || IdError::new("task", text, "STEP, STEP#INDEX or STEP@CLOSING, as in render-manim#2");
-        let number = |digits: &str| {
-            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            let canonical = plain && (digits == "0" || !digits.starts_with('0'));
-            if canonical { digits.parse::<u32>().map_err(|_| bad()) } else { Err(bad()) }
-        };
+        let number = |digits| canonical_number(digits).ok_or_else(bad);
         let (step, which) = match text.split_once(['#', '@']) {
             None => (text, Which::Only),
             Some((step, digits)) if text[step.len()..].starts_with('#') => (step, Which::Element(number(digits)?)),
@@ -189,6 +185,79 @@ impl From<TaskId> for String {
     fn from(task: TaskId) -> Self {
         task.to_string()
     }
+}
+
+/// A shard of a wide step's records: `render-manim@0/3` holds those of the elements from 96 to 127.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ShardId {
+    step: StepName,
+    generation: u32,
+    index: u32,
+}
+
+impl ShardId {
+    /// The shard of this number, from 0, of a step's records.
+    #[must_use]
+    pub const fn new(step: StepName, generation: u32, index: u32) -> Self {
+        Self { step, generation, index }
+    }
+
+    /// The step whose records it holds.
+    #[must_use]
+    pub const fn step(&self) -> &StepName {
+        &self.step
+    }
+
+    /// Which of the step's generations they belong to; nothing raises it yet.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Its number, from 0.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}/{}", self.step, self.generation, self.index)
+    }
+}
+
+impl FromStr for ShardId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let bad = || IdError::new("shard", text, "STEP@GENERATION/INDEX, as in render-manim@0/3");
+        let (step, rest) = text.split_once('@').ok_or_else(bad)?;
+        let (generation, index) = rest.split_once('/').ok_or_else(bad)?;
+        let step = StepName::try_from(step).map_err(|_| bad())?;
+        let number = |digits| canonical_number(digits).ok_or_else(bad);
+        Ok(Self { step, generation: number(generation)?, index: number(index)? })
+    }
+}
+
+impl TryFrom<String> for ShardId {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<ShardId> for String {
+    fn from(shard: ShardId) -> Self {
+        shard.to_string()
+    }
+}
+
+/// A number as it is written here: no sign, no leading zeroes.
+fn canonical_number(digits: &str) -> Option<u32> {
+    let is_plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    (is_plain && (digits == "0" || !digits.starts_with('0'))).then(|| digits.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -214,6 +283,15 @@ mod tests {
     fn a_job_id_with_a_slash_is_refused_with_what_is_allowed() {
         let error = JobId::try_from("a/b").map_err(|e| e.to_string());
         assert_eq!(error, Err("job id \"a/b\" is not valid: use 1 to 64 of the characters A-Z a-z 0-9 _ -".to_owned()));
+    }
+
+    #[test]
+    fn a_shard_reads_back_as_it_was_written_and_what_is_none_is_refused() {
+        let shard = ShardId::new(StepName("render-manim".to_owned()), 2, 31);
+        assert_eq!(shard.to_string().parse::<ShardId>(), Ok(shard));
+        for text in ["", "a", "a@0", "a@0/", "a/0@0", "a@00/1", "A@0/1", "a@0/1/2"] {
+            assert!(text.parse::<ShardId>().is_err(), "{text}");
+        }
     }
 
     proptest! {

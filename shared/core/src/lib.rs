@@ -6,6 +6,7 @@
 //! ```text
 //!   pipeline   the graph of steps, checked when built
 //!   parts      what the job table holds of a job: input, job, task
+//!   shard      the part that holds records of a wide step
 //!   write      one conditional write of one part, and what it does to it
 //!   route      which tasks are ready, given what is recorded
 //!   decide     event in, next step of the drive out
@@ -29,6 +30,7 @@ pub mod message;
 pub mod parts;
 pub mod pipeline;
 pub mod route;
+pub mod shard;
 pub mod size;
 pub mod story;
 pub mod time;
@@ -36,9 +38,10 @@ pub mod write;
 
 pub use decide::{Act, Drive, Event, Step, decide};
 pub use failure::{ErrorText, Failure, Remedy};
-pub use ids::{IdError, JobId, Owner, StepName, TaskId, Tenant};
+pub use ids::{IdError, JobId, Owner, ShardId, StepName, TaskId, Tenant};
 pub use message::{Message, MessageError};
 pub use parts::{Attempt, Closing, Done, Input, Job, JobStatus, Outcome, Part, Refusal, Task, Verdict};
 pub use pipeline::{Pipeline, PipelineError, PipelineHash, StepSpec};
+pub use shard::Shard;
 pub use time::Time;
 pub use write::{Commit, Footing, Write};

@@ -10,9 +10,17 @@ pub const STEPS_MAX: usize = 32;
 
 /// The most elements of a mapped step.
 ///
-/// All of a job's records stand in one item; each costs about 50 bytes, and every write is billed by the item's size.
-/// Wider steps need records in parts of their own.
-pub const WIDTH_MAX: u32 = 8;
+/// Its folded shards stand in the part `job`, about 30 bytes each: at this width they fill 10 KB, and every write of that
+/// part is billed by its size.
+pub const WIDTH_MAX: u32 = 10_000;
+
+/// Up to how many elements a mapped step's records stand in the part `job`; those of a wider one stand in shards.
+///
+/// A record costs about 50 bytes there, and every write is billed by the item's size.
+pub const INLINE_WIDTH_MAX: u32 = 8;
+
+/// How many records a shard holds: as many as fit into one write unit with the longest names.
+pub const SHARD_WIDTH: u32 = 32;
 
 /// The longest error text kept in an item, in bytes; the whole text stands in the attempt's log.
 pub const ERROR_BYTES_MAX: usize = 200;
@@ -55,5 +63,6 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// DynamoDB developer guide, "Best practices for designing and using partition keys effectively", read 2026-11-22.
 pub const CHECK_SHARDS: u32 = 16;
 
-const _: () = assert!(WIDTH_MAX >= 1, "a mapped step may have one element");
+const _: () = assert!(INLINE_WIDTH_MAX >= 1 && WIDTH_MAX >= INLINE_WIDTH_MAX, "a mapped step may have one element");
+const _: () = assert!(SHARD_WIDTH >= 1, "a shard holds a record");
 const _: () = assert!(ATTEMPTS_KEPT_MAX >= 2, "the story shows at least the first failure and the last");

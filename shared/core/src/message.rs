@@ -3,6 +3,8 @@
 //! It points with what can't change while its closing stays the same, so it never goes stale. Beside that, to a light
 //! step, it may carry the job as its sender knew it: hearsay, good for one thing, to spare a first attempt the load.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -29,7 +31,7 @@ pub struct Message {
     pub deadline: Time,
     /// The job as the sender knew it, its inputs recorded; only to a light step, and only while it is small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub known: Option<Box<Job>>,
+    pub known: Option<Arc<Job>>,
 }
 
 /// Why a body is not a message.
@@ -53,7 +55,19 @@ impl Message {
     /// The message to a task, from somebody who knows the job as it is.
     #[must_use]
     pub fn to(pipeline: &Pipeline, job: &Job, task: TaskId) -> Self {
+        Self::of(pipeline, job, &mut None, task)
+    }
+
+    /// The messages to several tasks of one job.
+    #[must_use]
+    pub fn to_all(pipeline: &Pipeline, job: &Job, tasks: impl IntoIterator<Item = TaskId>) -> Vec<Self> {
+        let mut known = None;
+        tasks.into_iter().map(|task| Self::of(pipeline, job, &mut known, task)).collect()
+    }
+
+    fn of(pipeline: &Pipeline, job: &Job, known: &mut Option<Arc<Job>>, task: TaskId) -> Self {
         let is_light = pipeline.step(task.step()).is_some_and(|step| step.is_light);
+        let travels = is_light && job.done.len() + job.folded.len() <= KNOWN_TASKS_MAX;
         Self {
             layout: LAYOUT,
             job: job.job_id.clone(),
@@ -61,7 +75,7 @@ impl Message {
             pipeline: job.pipeline_hash.clone(),
             closing: job.closing,
             deadline: job.deadline,
-            known: (is_light && job.done.len() <= KNOWN_TASKS_MAX).then(|| Box::new(job.clone())),
+            known: travels.then(|| Arc::clone(known.get_or_insert_with(|| Arc::new(job.clone())))),
         }
     }
 

@@ -5,6 +5,7 @@
 //! | `input` | the validated submission and its hash | once, if absent |
 //! | `job` | status, records, closings | once per recorded completion, once per closing |
 //! | `task:<task>` | attempt, lease, ended attempts | at claim, heartbeat and failure |
+//! | `done:<step>@<generation>/<k>` | records of the elements of a wide step | once per recorded completion |
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -12,9 +13,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::ErrorText;
-use crate::ids::{JobId, Owner, TaskId, Tenant};
+use crate::ids::{JobId, Owner, ShardId, TaskId, Tenant};
 use crate::limits::{ATTEMPTS_KEPT_MAX, CHECK_SHARDS, KEEP_AFTER_DEADLINE, LAYOUT, PATIENCE};
 use crate::pipeline::{Pipeline, PipelineHash};
+use crate::shard::Shard;
 use crate::time::Time;
 
 /// How a job is.
@@ -141,6 +143,9 @@ pub struct Job {
     pub deadline: Time,
     /// The recorded completions.
     pub done: BTreeMap<TaskId, Done>,
+    /// The shards whose every element is recorded, and when the last one was.
+    #[serde(default)]
+    pub folded: BTreeMap<ShardId, Time>,
     /// How often it has closed and was opened again; the number of the closing ahead, or of the last one once closed.
     pub closing: u32,
     /// The closings, by number.
@@ -177,6 +182,7 @@ impl Job {
             created_at: now,
             deadline,
             done: BTreeMap::new(),
+            folded: BTreeMap::new(),
             closing: 0,
             closings: Vec::new(),
             result: None,
@@ -364,6 +370,8 @@ pub enum Part {
     Job(Box<Job>),
     /// The part `task:<task>`.
     Task(Box<Task>),
+    /// The part `done:<shard>`.
+    Shard(Box<Shard>),
 }
 
 /// How long parts are kept must cover the longest wait for a redelivery.

@@ -1,24 +1,105 @@
 //! Which tasks are ready, given what is recorded. Nothing here is stored: what can be derived can't be wrong.
 
-use crate::ids::{StepName, TaskId, Which};
-use crate::parts::{Closing, Job};
+use core::ops::Range;
+
+use crate::ids::{ShardId, StepName, TaskId, Which};
+use crate::parts::{Closing, Done, Job};
 use crate::pipeline::{CheckedStep, Pipeline};
+use crate::shard::Shard;
 use crate::time::Time;
+
+/// How many tasks a step has, or none while it is not known.
+#[must_use]
+pub fn width_of(step: &CheckedStep, job: &Job) -> Option<u32> {
+    let Some(over) = &step.over else { return Some(1) };
+    Some(job.done.get(&TaskId::only(over.clone()))?.width.unwrap_or(0))
+}
 
 /// The tasks of a step, or none while it is not known how many there are.
 #[must_use]
 pub fn tasks_of(step: &CheckedStep, job: &Job) -> Option<Vec<TaskId>> {
-    let Some(over) = &step.over else { return Some(vec![TaskId::only(step.name.clone())]) };
-    let width = job.done.get(&TaskId::only(over.clone()))?.width.unwrap_or(0);
+    if step.over.is_none() {
+        return Some(vec![TaskId::only(step.name.clone())]);
+    }
+    let width = width_of(step, job)?;
     Some((0..width).map(|index| TaskId::element(step.name.clone(), index)).collect())
 }
 
-/// Whether every task of a step is recorded.
+/// A shard, and which elements of the list it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The shard.
+    pub shard: ShardId,
+    /// The elements whose records it holds.
+    pub elements: Range<u32>,
+}
+
+impl Span {
+    /// Whether every element of it is recorded there.
+    #[must_use]
+    pub fn is_full(&self, shard: &Shard) -> bool {
+        shard.done.range(self.elements.clone()).count() == self.elements.len()
+    }
+}
+
+/// The shards of a step's records, in their order; none where they stand in the part `job`.
+pub fn spans_of(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> impl Iterator<Item = Span> {
+    let sharding = pipeline.sharding();
+    let width = width_of(step, job).filter(|width| step.over.is_some() && *width > sharding.inline_width_max);
+    let (name, width, of) = (step.name.clone(), width.unwrap_or(0), sharding.shard_width);
+    (0..width.div_ceil(of)).map(move |index| Span {
+        shard: ShardId::new(name.clone(), GENERATION, index),
+        elements: index * of..width.min((index + 1) * of),
+    })
+}
+
+/// The shard that holds a task's record; none where the part `job` does, or where it is not known yet.
+#[must_use]
+pub fn span_of(pipeline: &Pipeline, task: &TaskId, job: &Job) -> Option<Span> {
+    let step = pipeline.step(task.step())?;
+    let Which::Element(element) = task.which() else { return None };
+    let index = usize::try_from(element / pipeline.sharding().shard_width).ok()?;
+    spans_of(pipeline, step, job).nth(index)
+}
+
+/// The shard that would hold a task's record if its step is wide: to be loaded beside the job that tells.
+#[must_use]
+pub fn shard_to_load(pipeline: &Pipeline, task: &TaskId) -> Option<ShardId> {
+    pipeline.step(task.step()).filter(|step| step.over.is_some())?;
+    let Which::Element(element) = task.which() else { return None };
+    Some(ShardId::new(task.step().clone(), GENERATION, element / pipeline.sharding().shard_width))
+}
+
+/// Nothing forgets a step's records yet.
+const GENERATION: u32 = 0;
+
+/// A task's record, from the part `job` or, for an element of a wide step, from its shard.
+#[must_use]
+pub fn record_of<'a>(
+    pipeline: &Pipeline,
+    task: &TaskId,
+    job: &'a Job,
+    shard: impl FnOnce(&ShardId) -> Option<&'a Shard>,
+) -> Option<&'a Done> {
+    match (span_of(pipeline, task, job), task.which()) {
+        (Some(span), Which::Element(element)) => shard(&span.shard)?.done.get(&element),
+        _ => job.done.get(task),
+    }
+}
+
+/// Whether every task of a step is recorded; the elements of a wide one once all its shards are folded.
 #[must_use]
 pub fn is_complete(pipeline: &Pipeline, name: &StepName, job: &Job) -> bool {
     let Some(step) = pipeline.step(name) else { return false };
-    let listed = step.after.iter().all(|input| step.over.as_ref() != Some(input) || is_recorded(input, job));
-    listed && tasks_of(step, job).is_some_and(|tasks| tasks.iter().all(|task| job.done.contains_key(task)))
+    let Some(width) = width_of(step, job) else { return false };
+    if step.over.is_none() {
+        return is_recorded(name, job);
+    }
+    let mut spans = spans_of(pipeline, step, job).peekable();
+    if spans.peek().is_some() {
+        return spans.all(|span| job.folded.contains_key(&span.shard));
+    }
+    (0..width).all(|index| job.done.contains_key(&TaskId::element(name.clone(), index)))
 }
 
 /// Whether every input of a step is recorded.
@@ -29,12 +110,33 @@ pub fn is_ready(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> bool {
 
 /// Whether every task but the finalizer's is recorded, taking `also` as recorded.
 #[must_use]
-pub fn is_all_complete(pipeline: &Pipeline, job: &Job, also: Option<(&TaskId, &crate::parts::Done)>) -> bool {
-    let mut seen = job.clone();
-    if let Some((task, done)) = also {
-        seen.done.entry(task.clone()).or_insert_with(|| done.clone());
-    }
-    pipeline.steps().iter().all(|step| is_complete(pipeline, &step.name, &seen))
+pub fn is_all_complete(pipeline: &Pipeline, job: &Job, also: Also<'_>) -> bool {
+    let mut seen;
+    let seen = match also {
+        Also::Nothing => job,
+        Also::Record(task, done) => {
+            seen = job.clone();
+            seen.done.entry(task.clone()).or_insert_with(|| done.clone());
+            &seen
+        }
+        Also::Fold(shard, at) => {
+            seen = job.clone();
+            seen.folded.entry(shard.clone()).or_insert(at);
+            &seen
+        }
+    };
+    pipeline.steps().iter().rev().all(|step| is_complete(pipeline, &step.name, seen))
+}
+
+/// What to take as written already.
+#[derive(Clone, Copy, Debug)]
+pub enum Also<'a> {
+    /// Nothing.
+    Nothing,
+    /// This record.
+    Record(&'a TaskId, &'a Done),
+    /// The fold of this shard.
+    Fold(&'a ShardId, Time),
 }
 
 /// The tasks that the completion of `step` makes ready and that are not recorded yet, in the graph's order.
@@ -50,13 +152,23 @@ pub fn successors(pipeline: &Pipeline, step: &StepName, job: &Job) -> Vec<TaskId
         if !next.after.iter().any(|input| passed.contains(input)) || !is_ready(pipeline, next, job) {
             continue;
         }
-        let tasks = tasks_of(next, job).unwrap_or_default();
-        if tasks.is_empty() || next.is_light && is_complete(pipeline, &next.name, job) {
+        if width_of(next, job) == Some(0) || next.is_light && is_complete(pipeline, &next.name, job) {
             passed.push(next.name.clone());
         }
-        found.extend(tasks.into_iter().filter(|task| !job.done.contains_key(task)));
+        found.extend(unrecorded(pipeline, next, job));
     }
     found
+}
+
+/// The tasks of a step that are not recorded; of a wide one all that stand in shards that are not folded.
+fn unrecorded(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> Vec<TaskId> {
+    let mut spans = spans_of(pipeline, step, job).peekable();
+    if spans.peek().is_none() {
+        let tasks = tasks_of(step, job).unwrap_or_default();
+        return tasks.into_iter().filter(|task| !job.done.contains_key(task)).collect();
+    }
+    let open = spans.filter(|span| !job.folded.contains_key(&span.shard));
+    open.flat_map(|span| span.elements).map(|index| TaskId::element(step.name.clone(), index)).collect()
 }
 
 /// Why a task does not belong to a job's graph.
@@ -80,8 +192,8 @@ pub fn belongs(pipeline: &Pipeline, task: &TaskId, job: Option<&Job>) -> Result<
     match (task.which(), is_finalizer, step.over.is_some()) {
         (Which::Closing(_), true, _) | (Which::Only, false, false) => Ok(()),
         (Which::Element(index), false, true) => {
-            let tasks = job.and_then(|job| tasks_of(step, job));
-            let beyond = tasks.is_some_and(|tasks| tasks.len() <= index as usize);
+            let width = job.and_then(|job| width_of(step, job));
+            let beyond = width.is_some_and(|width| width <= index);
             if beyond { Err(Foreign::NoSuchElement) } else { Ok(()) }
         }
         _ => Err(Foreign::WrongShape),
@@ -103,13 +215,22 @@ pub fn scheduled_at(pipeline: &Pipeline, task: &TaskId, job: &Job) -> Option<Tim
             return None;
         }
         let input = pipeline.step(input)?;
-        let tasks = tasks_of(input, job)?;
-        if tasks.is_empty() {
+        if width_of(input, job)? == 0 {
             latest = latest.max(scheduled_at(pipeline, &TaskId::element(input.name.clone(), 0), job)?);
         }
-        latest = tasks.iter().filter_map(|task| job.done.get(task)).fold(latest, |latest, done| latest.max(done.at));
+        latest = latest.max(recorded_at(pipeline, input, job));
     }
     Some(latest)
+}
+
+/// When the last task of a complete step was recorded; the beginning of time where it has none.
+fn recorded_at(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> Time {
+    let mut spans = spans_of(pipeline, step, job).peekable();
+    if spans.peek().is_some() {
+        return spans.filter_map(|span| job.folded.get(&span.shard)).max().copied().unwrap_or_default();
+    }
+    let tasks = tasks_of(step, job).unwrap_or_default();
+    tasks.iter().filter_map(|task| job.done.get(task)).map(|done| done.at).max().unwrap_or_default()
 }
 
 fn is_recorded(step: &StepName, job: &Job) -> bool {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::ids::{JobId, TaskId};
+use crate::ids::{JobId, ShardId, TaskId};
 use crate::parts::{Attempt, Closing, Job, JobStatus, Progress, Refusal, Task, Verdict};
 use crate::pipeline::{CheckedStep, Pipeline};
 use crate::route;
+use crate::shard::Shard;
 use crate::time::Time;
 
 /// How a task is. Nothing of it is stored: it follows from the graph and the records.
@@ -106,19 +107,26 @@ pub struct Story {
 
 /// Tells the story of a job from its parts.
 #[must_use]
-pub fn tell(pipeline: &Pipeline, job: &Job, tasks: &BTreeMap<TaskId, Task>) -> Story {
+pub fn tell(
+    pipeline: &Pipeline,
+    job: &Job,
+    tasks: &BTreeMap<TaskId, Task>,
+    shards: &BTreeMap<ShardId, Shard>,
+) -> Story {
     let closing = job.closings.last().cloned();
     let mut told = Vec::new();
     if job.status != JobStatus::Rejected {
         for step in pipeline.steps() {
             match route::tasks_of(step, job) {
-                Some(ids) => told.extend(ids.iter().map(|id| tell_task(pipeline, job, step, id, tasks.get(id)))),
+                Some(ids) => {
+                    told.extend(ids.iter().map(|id| tell_task(pipeline, job, step, id, tasks.get(id), shards)))
+                }
                 None => told.push(unknown_list(job, step)),
             }
         }
         for number in 0..=job.closing {
             let id = TaskId::closing(pipeline.finalizer().name.clone(), number);
-            told.push(tell_task(pipeline, job, pipeline.finalizer(), &id, tasks.get(&id)));
+            told.push(tell_task(pipeline, job, pipeline.finalizer(), &id, tasks.get(&id), shards));
         }
     }
     Story {
@@ -137,8 +145,15 @@ pub fn tell(pipeline: &Pipeline, job: &Job, tasks: &BTreeMap<TaskId, Task>) -> S
     }
 }
 
-fn tell_task(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, task: Option<&Task>) -> TaskStory {
-    let done = job.done.get(id);
+fn tell_task(
+    pipeline: &Pipeline,
+    job: &Job,
+    step: &CheckedStep,
+    id: &TaskId,
+    task: Option<&Task>,
+    shards: &BTreeMap<ShardId, Shard>,
+) -> TaskStory {
+    let done = route::record_of(pipeline, id, job, |shard| shards.get(shard));
     let attempts = task.map(|task| task.attempts.clone()).unwrap_or_default();
     let newest = task.map(|task| task.attempt);
     let winner_start = done.zip(task).and_then(|(done, task)| {
@@ -148,7 +163,7 @@ fn tell_task(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, ta
     TaskStory {
         task: id.to_string(),
         step: step.name.to_string(),
-        status: status_of(pipeline, job, step, id, task),
+        status: if done.is_some() { TaskStatus::Completed } else { status_of(pipeline, job, step, id, task) },
         scheduled_at: route::scheduled_at(pipeline, id, job),
         started_at: attempts.first().map(|first| first.started_at).or(task.map(|task| task.started_at)),
         ended_at: done.map(|done| done.at).or_else(|| {
@@ -164,11 +179,9 @@ fn tell_task(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, ta
     }
 }
 
+/// How a task is that is not recorded.
 fn status_of(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, task: Option<&Task>) -> TaskStatus {
     let is_final = step.name == pipeline.finalizer().name;
-    if job.done.contains_key(id) {
-        return TaskStatus::Completed;
-    }
     let is_open = (job.status == JobStatus::Running) != is_final;
     if is_open {
         return match task {

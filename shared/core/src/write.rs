@@ -3,8 +3,10 @@
 //! [`apply`] is the meaning of a write. The in-memory table and the model run it; the DynamoDB table must behave the
 //! same, and the conformance suite holds it to that.
 
-use crate::ids::{Owner, TaskId};
+use crate::ids::{Owner, ShardId, TaskId};
+use crate::limits::LAYOUT;
 use crate::parts::{Closing, Done, Input, Job, JobStatus, Part, Task};
+use crate::shard::Shard;
 use crate::time::Time;
 
 /// What a write of a task's part stands on.
@@ -66,6 +68,42 @@ pub enum Write {
         /// The record.
         done: Done,
     },
+    /// The completion of an element of a wide step, in its shard: where it is not recorded there, and has no tombstone of
+    /// this closing or a later one. The part need not be there. It stands on nothing of the job: on a closed one it is inert.
+    RecordElement {
+        /// The shard.
+        shard: ShardId,
+        /// The element, counted from the list's first.
+        element: u32,
+        /// The closing that the attempt works towards.
+        closing: u32,
+        /// The record.
+        done: Done,
+        /// When the table may delete the part, in seconds since the epoch.
+        expires_at: u64,
+    },
+    /// The tombstone of an element for which the job is about to be closed: where it is not recorded in its shard.
+    Bury {
+        /// The shard.
+        shard: ShardId,
+        /// The element.
+        element: u32,
+        /// The number of the closing.
+        closing: u32,
+        /// When the table may delete the part, in seconds since the epoch.
+        expires_at: u64,
+    },
+    /// A full shard's entry in the part `job`: on a running job of this closing, where it is not folded yet.
+    Fold {
+        /// The shard.
+        shard: ShardId,
+        /// The closing that its records were made for.
+        closing: u32,
+        /// When its last record was made.
+        at: Time,
+        /// The closing of the job in the same write, where this was the last of all.
+        close: Option<Closing>,
+    },
     /// A closing: on a running job of this closing; a failed one also where its task is not recorded.
     Close {
         /// The number of the closing.
@@ -91,7 +129,9 @@ impl Write {
             Self::Task { footing: Footing::Mine { .. }, .. } => "hold",
             Self::Task { set, .. } if set.lease.is_none() => "end",
             Self::Task { .. } => "claim",
-            Self::Record { .. } | Self::RecordFinal { .. } => "record",
+            Self::Record { .. } | Self::RecordFinal { .. } | Self::RecordElement { .. } => "record",
+            Self::Bury { .. } => "bury",
+            Self::Fold { .. } => "fold",
             Self::Close { .. } => "close",
         }
     }
@@ -138,6 +178,34 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
                 Part::Job(job)
             })
         }
+        (Write::RecordElement { element, closing, done, expires_at, .. }, current) => {
+            let mut shard = shard_of(current, *expires_at)?;
+            let is_buried = shard.closed.get(element).is_some_and(|buried| buried >= closing);
+            let holds = !shard.done.contains_key(element) && !is_buried;
+            holds.then(|| {
+                shard.done.insert(*element, done.clone());
+                Part::Shard(shard)
+            })
+        }
+        (Write::Bury { element, closing, expires_at, .. }, current) => {
+            let mut shard = shard_of(current, *expires_at)?;
+            (!shard.done.contains_key(element)).then(|| {
+                shard.closed.insert(*element, *closing);
+                Part::Shard(shard)
+            })
+        }
+        (Write::Fold { shard, closing, at, close }, Some(Part::Job(job))) => {
+            let holds = job.status == JobStatus::Running && job.closing == *closing && !job.folded.contains_key(shard);
+            holds.then(|| {
+                let mut job = job.clone();
+                job.folded.insert(shard.clone(), *at);
+                if let Some(entry) = close {
+                    job.status = entry.verdict.status();
+                    job.closings.push(entry.clone());
+                }
+                Part::Job(job)
+            })
+        }
         (Write::Close { closing, entry }, Some(Part::Job(job))) => {
             let recorded = entry.task.as_ref().is_some_and(|task| job.done.contains_key(task));
             let holds = job.status == JobStatus::Running && job.closing == *closing && !recorded;
@@ -149,7 +217,16 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
             })
         }
         (Write::CreateInput(_) | Write::CreateJob(_), Some(_))
-        | (Write::Record { .. } | Write::RecordFinal { .. } | Write::Close { .. }, _) => None,
+        | (Write::Record { .. } | Write::RecordFinal { .. } | Write::Fold { .. } | Write::Close { .. }, _) => None,
+    }
+}
+
+/// The shard as it is, or a new one; none where another part stands in its place.
+fn shard_of(current: Option<&Part>, expires_at: u64) -> Option<Box<Shard>> {
+    match current {
+        None => Some(Box::new(Shard::new(LAYOUT, expires_at))),
+        Some(Part::Shard(shard)) => Some(shard.clone()),
+        Some(Part::Input(_) | Part::Job(_) | Part::Task(_)) => None,
     }
 }
 
@@ -224,6 +301,41 @@ mod tests {
         let recorded = apply(&record("a", 0, 1)?, Some(&Part::Job(Box::new(running()?))));
         let close = Write::Close { closing: 0, entry: entry(Verdict::Failed, Some("a".parse()?)) };
         assert_eq!(apply(&close, recorded.as_ref()), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_tombstone_and_a_record_keep_each_other_out() -> Result<(), Box<dyn std::error::Error>> {
+        let shard: ShardId = "b@0/0".parse()?;
+        let record =
+            |closing| Write::RecordElement { shard: shard.clone(), element: 3, closing, done: done(1), expires_at: 9 };
+        let bury = |closing| Write::Bury { shard: shard.clone(), element: 3, closing, expires_at: 9 };
+        let recorded = apply(&record(0), None);
+        assert!(recorded.is_some());
+        assert_eq!(apply(&record(0), recorded.as_ref()), None, "a second record");
+        assert_eq!(apply(&bury(0), recorded.as_ref()), None, "a tombstone on a record");
+        let buried = apply(&bury(0), None);
+        assert!(buried.is_some());
+        assert_eq!(apply(&record(0), buried.as_ref()), None, "a record on a tombstone");
+        assert_eq!(apply(&bury(0), buried.as_ref()), buried, "a repeated tombstone");
+        assert!(apply(&record(1), buried.as_ref()).is_some(), "a record of the next closing");
+        Ok(())
+    }
+
+    #[test]
+    fn a_shard_is_folded_once_and_only_into_a_running_job() -> Result<(), Box<dyn std::error::Error>> {
+        let fold = |closing| {
+            Ok::<_, crate::ids::IdError>(Write::Fold { shard: "b@0/0".parse()?, closing, at: Time(7), close: None })
+        };
+        let open = Part::Job(Box::new(running()?));
+        let folded = apply(&fold(0)?, Some(&open));
+        assert!(folded.is_some());
+        assert_eq!(apply(&fold(0)?, folded.as_ref()), None, "a second time");
+        assert_eq!(apply(&fold(1)?, Some(&open)), None, "of another closing");
+        for status in JobStatus::ALL.into_iter().filter(|status| *status != JobStatus::Running) {
+            let job = Part::Job(Box::new(Job { status, ..running()? }));
+            assert_eq!(apply(&fold(0)?, Some(&job)), None, "{status:?}");
+        }
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use qsketch_core::parts::{
     Attempt, Closing, Done, Input, Job, Lease, Outcome, Progress, Refusal, Task, Verdict, expires_at,
 };
 use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec, Timeouts};
+use qsketch_core::shard::Shard;
 use qsketch_core::time::Time;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,8 +51,8 @@ fn is_as_kept(name: &str, value: &impl Serialize) -> Tried<String> {
     Ok(kept)
 }
 
-/// Every object in a document gets a field that no release has known yet, but for what is not ours to name: the map of
-/// records, whose keys are tasks, and the submission.
+/// Every object in a document gets a field that no release has known yet, but for what is not ours to name: the maps of
+/// records and of folded shards, whose keys are tasks and shards, and the submission.
 fn with_unknown_fields(document: &Value) -> Value {
     match document {
         Value::Object(fields) => {
@@ -60,6 +61,7 @@ fn with_unknown_fields(document: &Value) -> Value {
                     let done = done.iter().map(|(task, done)| (task.clone(), with_unknown_fields(done)));
                     (name.clone(), Value::Object(done.collect()))
                 }
+                ("folded", own) => (name.clone(), own.clone()),
                 ("submission", own) => (name.clone(), own.clone()),
                 _ => (name.clone(), with_unknown_fields(field)),
             });
@@ -204,6 +206,26 @@ fn a_pipeline_with_an_unknown_field_is_refused_at_every_level() -> Tried<()> {
         assert!(refused.is_err_and(|error| error.contains("from_a_newer_release")), "{level:?}");
     }
     Ok(())
+}
+
+#[test]
+fn a_wide_job_is_kept_with_its_folded_shards() -> Tried<()> {
+    let mut job = running()?;
+    job.done.retain(|task, _| task.step().as_str() == "generate-script");
+    job.done.values_mut().for_each(|done| done.width = Some(70));
+    job.folded.insert("render-manim@0/0".parse()?, at(95));
+    job.folded.insert("render-manim@0/2".parse()?, at(99));
+    keeps("job-wide.json", &job)
+}
+
+#[test]
+fn a_shard_is_kept_with_its_records_and_tombstones() -> Tried<()> {
+    let mut shard = Shard::new(1, expires_at(at(7_200)));
+    for (element, attempt, secs) in [(32, 1, 30), (33, 3, 95), (63, 1, 31)] {
+        shard.done.insert(element, Done { attempt, at: at(secs), width: None });
+    }
+    shard.closed.insert(40, 0);
+    keeps("shard.json", &shard)
 }
 
 #[test]

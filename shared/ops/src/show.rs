@@ -118,7 +118,7 @@ pub async fn story(ports: &Ports, job: &JobId) -> Result<Story, OpsError> {
 }
 
 pub(crate) fn tell(pipeline: &Pipeline, parts: &Parts) -> Option<Story> {
-    parts.job.as_ref().map(|job| story::tell(pipeline, job, &parts.tasks))
+    parts.job.as_ref().map(|job| story::tell(pipeline, job, &parts.tasks, &parts.shards))
 }
 
 pub(crate) async fn load_pipeline(ports: &Ports, hash: &PipelineHash, job: &JobId) -> Result<Pipeline, OpsError> {

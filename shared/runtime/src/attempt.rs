@@ -1,5 +1,6 @@
 //! One attempt at a task, as the code that does the work sees it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use async_trait::async_trait;
 use qsketch_core::decide::Output;
 use qsketch_core::ids::Which;
 use qsketch_core::parts::Progress;
-use qsketch_core::{Closing, Failure, Input, Job, Pipeline, StepName, TaskId, Time};
+use qsketch_core::{Closing, Done, Failure, Input, Job, Pipeline, Shard, ShardId, StepName, TaskId, Time, route};
 use tokio::sync::watch;
 
 use crate::batch::Outbox;
@@ -41,6 +42,8 @@ pub struct Attempt {
     pub(crate) log: ToolLog,
     pub(crate) announcer: Announcer,
     pub(crate) scratch: Scratch,
+    /// The shards that were read so far.
+    pub(crate) shards: tokio::sync::Mutex<BTreeMap<ShardId, Shard>>,
 }
 
 impl Attempt {
@@ -84,7 +87,7 @@ impl Attempt {
     #[must_use]
     pub fn tasks_of(&self, step: &StepName) -> Vec<TaskId> {
         let step = self.pipeline.step(step);
-        step.and_then(|step| qsketch_core::route::tasks_of(step, &self.job)).unwrap_or_default()
+        step.and_then(|step| route::tasks_of(step, &self.job)).unwrap_or_default()
     }
 
     /// The time as it is now.
@@ -108,13 +111,49 @@ impl Attempt {
         key(self.job.job_id.as_str(), &self.task, self.number, file)
     }
 
+    /// The record of an earlier task. That of an element of a wide step is read from its shard, once per attempt.
+    ///
+    /// # Errors
+    /// [`Failure`] when that task is not recorded, or its shard can't be read.
+    pub async fn record_of(&self, task: &TaskId) -> Result<Done, Failure> {
+        let recorded = match route::span_of(&self.pipeline, task, &self.job) {
+            None => self.job.done.get(task).cloned(),
+            Some(span) => {
+                let mut known = self.shards.lock().await;
+                if !known.contains_key(&span.shard) {
+                    let shard = self.ports.table.load_shard(&self.job.job_id, &span.shard).await;
+                    known.extend(shard.map_err(|error| failure_of(&error))?.map(|shard| (span.shard.clone(), shard)));
+                }
+                route::record_of(&self.pipeline, task, &self.job, |shard| known.get(shard)).cloned()
+            }
+        };
+        recorded.ok_or_else(|| Failure::fail("NotRecorded", format!("task {task} is not recorded")))
+    }
+
+    /// The records of all tasks of an earlier step, in their order. Those of a wide step are read by one query.
+    ///
+    /// # Errors
+    /// [`Failure`] when one is not recorded, or they can't be read.
+    pub async fn records_of(&self, step: &StepName) -> Result<Vec<(TaskId, Done)>, Failure> {
+        let first = self.pipeline.step(step).and_then(|step| route::spans_of(&self.pipeline, step, &self.job).next());
+        if let Some(span) = first {
+            let read = self.ports.table.load_shards(&self.job.job_id, step, span.shard.generation()).await;
+            self.shards.lock().await.extend(read.map_err(|error| failure_of(&error))?);
+        }
+        let mut records = Vec::new();
+        for task in self.tasks_of(step) {
+            let done = self.record_of(&task).await?;
+            records.push((task, done));
+        }
+        Ok(records)
+    }
+
     /// The key of a file of the attempt that won an earlier task.
     ///
     /// # Errors
     /// [`Failure`] when that task is not recorded.
-    pub fn key_of(&self, task: &TaskId, file: &str) -> Result<String, Failure> {
-        let done = self.job.done.get(task);
-        let done = done.ok_or_else(|| Failure::fail("NotRecorded", format!("task {task} is not recorded")))?;
+    pub async fn key_of(&self, task: &TaskId, file: &str) -> Result<String, Failure> {
+        let done = self.record_of(task).await?;
         Ok(key(self.job.job_id.as_str(), task, done.attempt, file))
     }
 
@@ -143,7 +182,7 @@ impl Attempt {
     /// # Errors
     /// [`Failure`] when it is not there, too large, or the store fails.
     pub async fn get(&self, task: &TaskId, file: &str, most: u64) -> Result<Vec<u8>, Failure> {
-        let key = self.key_of(task, file)?;
+        let key = self.key_of(task, file).await?;
         let bytes = self.ports.store.get(&key, most).await.map_err(|error| failure_of(&error))?;
         bytes.ok_or_else(|| lost(&key))
     }
@@ -153,7 +192,7 @@ impl Attempt {
     /// # Errors
     /// [`Failure`] when it is not there or the store fails.
     pub async fn download(&self, task: &TaskId, file: &str, to: &Path) -> Result<u64, Failure> {
-        let key = self.key_of(task, file)?;
+        let key = self.key_of(task, file).await?;
         let bytes = self.ports.store.download(&key, to).await.map_err(|error| failure_of(&error))?;
         bytes.ok_or_else(|| lost(&key))
     }

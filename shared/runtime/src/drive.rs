@@ -11,7 +11,8 @@ use futures_util::FutureExt;
 use qsketch_core::backoff::Jitter;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{
-    Act, Commit, Drive, ErrorText, Event, Failure, Message, MessageError, Owner, Pipeline, Step, Time, Write, decide,
+    Act, Commit, Drive, ErrorText, Event, Failure, Message, MessageError, Owner, Pipeline, Shard, Step, Time, Write,
+    decide,
 };
 use tokio::sync::watch;
 
@@ -125,8 +126,8 @@ impl Worker {
             let step = decide(pipeline, drive, event, self.ports.clock.now());
             event = match step {
                 Step::ClaimBesideLoad(write) => self.claim_beside_load(pipeline, drive, &write, in_hand).await?,
-                Step::Load => self.load(drive).await?,
-                Step::LoadJob => Event::JobLoaded(self.load_job(drive).await?),
+                Step::Load => self.load(pipeline, drive).await?,
+                Step::LoadJob => self.load_job_again(pipeline, drive).await?,
                 Step::Commit(write) => Event::Committed(self.begin(pipeline, drive, &write, in_hand).await?),
                 Step::Work { attempt, until } => self.work(pipeline, drive, in_hand, attempt, until, heartbeat).await,
                 Step::Settle(acts) => {
@@ -198,11 +199,21 @@ impl Worker {
         }
     }
 
-    async fn load(&self, drive: &Drive) -> Result<Event, PortError> {
+    async fn load(&self, pipeline: &Pipeline, drive: &Drive) -> Result<Event, PortError> {
         let message = drive.message();
         let load_task = patiently(|| self.ports.table.load_task(&message.job, &message.task));
-        let (job, task) = tokio::join!(self.load_job(drive), load_task);
-        Ok(Event::Loaded { job: job?, task: task?.map(Box::new) })
+        let (job, task, shard) = tokio::join!(self.load_job(drive), load_task, self.load_shard(pipeline, drive));
+        Ok(Event::Loaded { job: job?, task: task?.map(Box::new), shard: shard? })
+    }
+
+    async fn load_job_again(&self, pipeline: &Pipeline, drive: &Drive) -> Result<Event, PortError> {
+        let (job, shard) = tokio::join!(self.load_job(drive), self.load_shard(pipeline, drive));
+        Ok(Event::JobLoaded { job: job?, shard: shard? })
+    }
+
+    async fn load_shard(&self, pipeline: &Pipeline, drive: &Drive) -> Result<Option<Box<Shard>>, PortError> {
+        let Some(shard) = drive.shard_to_load(pipeline) else { return Ok(None) };
+        Ok(patiently(|| self.ports.table.load_shard(&drive.message().job, &shard)).await?.map(Box::new))
     }
 
     async fn load_job(&self, drive: &Drive) -> Result<Option<Box<qsketch_core::Job>>, PortError> {
@@ -255,6 +266,7 @@ impl Worker {
             log: ToolLog::default(),
             announcer: self.announcer.clone(),
             scratch: Scratch(scratch),
+            shards: tokio::sync::Mutex::default(),
         };
         tracing::info!(job = %message.job, task = %message.task, attempt = number, "begin");
         let event = self.attempt(&attempt, until, beating, stop).await;
@@ -418,9 +430,15 @@ pub fn dead_letter(queue: &QueueName, delivery: &Delivery, reason: &str) -> Outg
 /// The longest reason of a dead letter, in characters.
 const REASON_CHARS_MAX: usize = 1_000;
 
+/// The tasks of these messages, the first few by name.
 fn names(messages: &[Message]) -> String {
-    messages.iter().map(|message| message.task.to_string()).collect::<Vec<_>>().join(" ")
+    let named = messages.iter().take(NAMED_MAX).map(|message| message.task.to_string()).collect::<Vec<_>>().join(" ");
+    let more = messages.len().saturating_sub(NAMED_MAX);
+    if more == 0 { named } else { format!("{named} and {more} more") }
 }
+
+/// How many tasks one line of the log names.
+const NAMED_MAX: usize = 8;
 
 fn panic_text(panic: &(dyn core::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::size::{Consistency, Item, READ_UNIT_PARTS, WriteUnits, read_halves, refused, written};
 use qsketch_core::write::apply;
-use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Task, TaskId, Time, Write};
+use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Time, Write};
 use qsketch_runtime::ports::Parts;
 use qsketch_runtime::{PortError, PortErrorKind, Table};
 
@@ -49,6 +49,7 @@ enum Key {
     Input,
     Job,
     Task(TaskId),
+    Shard(ShardId),
 }
 
 #[derive(Default)]
@@ -95,6 +96,36 @@ impl Table for SimTable {
             _ => Ok(None),
         };
         self.read("load-input", format!("{job} input"), look).await
+    }
+
+    async fn load_shard(&self, job: &JobId, shard: &ShardId) -> Result<Option<Shard>, PortError> {
+        let look = |items: &mut Items| match items.look(job, Key::Shard(shard.clone())) {
+            Some(Part::Shard(shard)) => Ok(Some((**shard).clone())),
+            _ => Ok(None),
+        };
+        self.read("load-shard", format!("{job} done:{shard}"), look).await
+    }
+
+    async fn load_shards(
+        &self,
+        job: &JobId,
+        step: &StepName,
+        generation: u32,
+    ) -> Result<BTreeMap<ShardId, Shard>, PortError> {
+        let look = |items: &mut Items| {
+            let of = |number| (job.clone(), Key::Shard(ShardId::new(step.clone(), generation, number)));
+            let found = items.parts.range(of(0)..=of(u32::MAX));
+            let (mut bytes, mut shards) = (0, BTreeMap::new());
+            for (key, part) in found {
+                bytes += item_of(key, part).bytes();
+                if let (Key::Shard(id), Part::Shard(shard)) = (&key.1, part) {
+                    shards.insert(id.clone(), (**shard).clone());
+                }
+            }
+            items.units.read(bytes);
+            Ok(shards)
+        };
+        self.read("load-shards", format!("{job} done:{step}@{generation}"), look).await
     }
 
     async fn load_parts(&self, job: &JobId) -> Result<Parts, PortError> {
@@ -159,7 +190,7 @@ impl Items {
     }
 
     fn of_job(&self, job: &JobId) -> impl Iterator<Item = (&(JobId, Key), &Part)> {
-        self.parts.iter().filter(move |((id, _), _)| id == job)
+        self.parts.range((job.clone(), Key::Input)..).take_while(move |((id, _), _)| id == job)
     }
 
     /// All parts of a job, without a cost.
@@ -171,6 +202,9 @@ impl Items {
                 (Key::Job, Part::Job(job)) => all.job = Some((**job).clone()),
                 (Key::Task(id), Part::Task(task)) => {
                     all.tasks.insert(id.clone(), (**task).clone());
+                }
+                (Key::Shard(id), Part::Shard(shard)) => {
+                    all.shards.insert(id.clone(), (**shard).clone());
                 }
                 _ => {}
             }
@@ -201,7 +235,12 @@ fn key_of(write: &Write) -> Key {
     match write {
         Write::CreateInput(_) => Key::Input,
         Write::Task { task, .. } => Key::Task(task.clone()),
-        Write::CreateJob(_) | Write::Record { .. } | Write::RecordFinal { .. } | Write::Close { .. } => Key::Job,
+        Write::RecordElement { shard, .. } | Write::Bury { shard, .. } => Key::Shard(shard.clone()),
+        Write::CreateJob(_)
+        | Write::Record { .. }
+        | Write::RecordFinal { .. }
+        | Write::Fold { .. }
+        | Write::Close { .. } => Key::Job,
     }
 }
 
@@ -210,6 +249,7 @@ fn item_of((job, key): &(JobId, Key), part: &Part) -> Item {
         Key::Input => "input".to_owned(),
         Key::Job => "job".to_owned(),
         Key::Task(id) => format!("task:{id}"),
+        Key::Shard(id) => format!("done:{id}"),
     };
     Item::of_part(job, &name, part)
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::{Commit, Input, Job, JobId, Pipeline, Task, TaskId, Write};
+use qsketch_core::{Commit, Input, Job, JobId, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write};
 use qsketch_runtime::ports::{Depth, Hidden, Outgoing, Parts, Receipt};
 use qsketch_runtime::{Delivery, PortError, Ports, QueueName, Queues, Table};
 use serde::{Deserialize, Serialize};
@@ -156,6 +156,19 @@ impl Table for MeteredTable {
         self.call("load-input", "input", self.inner.load_input(job)).await
     }
 
+    async fn load_shard(&self, job: &JobId, shard: &ShardId) -> Result<Option<Shard>, PortError> {
+        self.call("load-shard", &format!("done:{shard}"), self.inner.load_shard(job, shard)).await
+    }
+
+    async fn load_shards(
+        &self,
+        job: &JobId,
+        step: &StepName,
+        generation: u32,
+    ) -> Result<BTreeMap<ShardId, Shard>, PortError> {
+        self.call("load-shards", &format!("done:{step}"), self.inner.load_shards(job, step, generation)).await
+    }
+
     async fn load_parts(&self, job: &JobId) -> Result<Parts, PortError> {
         self.call("load-parts", "*", self.inner.load_parts(job)).await
     }
@@ -171,7 +184,10 @@ impl Table for MeteredTable {
     async fn commit(&self, job: &JobId, write: &Write) -> Result<Commit, PortError> {
         let target = match write {
             Write::CreateInput(_) => "input".to_owned(),
-            Write::CreateJob(_) | Write::Close { .. } => "job".to_owned(),
+            Write::CreateJob(_) | Write::Fold { .. } | Write::Close { .. } => "job".to_owned(),
+            Write::RecordElement { shard, element, .. } | Write::Bury { shard, element, .. } => {
+                format!("{}#{element}", shard.step())
+            }
             Write::Task { task, .. } | Write::Record { task, .. } | Write::RecordFinal { task, .. } => task.to_string(),
         };
         let commit = self.call(write.kind(), &target, self.inner.commit(job, write)).await?;

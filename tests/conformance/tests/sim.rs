@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use qsketch_conformance::{Case, World, check, failures, queue_cases, store_cases, table_cases};
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Task, TaskId, Write};
+use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write};
 use qsketch_runtime::ports::{Depth, Hidden, Outgoing, Parts, Receipt, Stored};
 use qsketch_runtime::{Delivery, PortError, Ports, QueueName, Queues, Store, Table};
 use qsketch_sim::Sim;
@@ -81,6 +82,17 @@ impl Table for Broken {
     }
     async fn load_input(&self, job: &JobId) -> Result<Option<Input>, PortError> {
         self.inner.table.load_input(job).await
+    }
+    async fn load_shard(&self, job: &JobId, shard: &ShardId) -> Result<Option<Shard>, PortError> {
+        self.inner.table.load_shard(job, shard).await
+    }
+    async fn load_shards(
+        &self,
+        job: &JobId,
+        step: &StepName,
+        generation: u32,
+    ) -> Result<BTreeMap<ShardId, Shard>, PortError> {
+        self.inner.table.load_shards(job, step, generation).await
     }
     async fn load_parts(&self, job: &JobId) -> Result<Parts, PortError> {
         self.inner.table.load_parts(job).await

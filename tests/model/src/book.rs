@@ -253,8 +253,8 @@ impl Book {
             Heard::Claimed(is_written, seen, loaded) => {
                 Event::Claimed { commit: commit(is_written, task(seen).map(Part::Task)), job: job(loaded) }
             }
-            Heard::Loaded(loaded, seen) => Event::Loaded { job: job(loaded), task: task(seen) },
-            Heard::JobLoaded(loaded) => Event::JobLoaded(job(loaded)),
+            Heard::Loaded(loaded, seen) => Event::Loaded { job: job(loaded), task: task(seen), shard: None },
+            Heard::JobLoaded(loaded) => Event::JobLoaded { job: job(loaded), shard: None },
             Heard::JobCommitted(is_written, now) => Event::Committed(commit(is_written, job(now).map(Part::Job))),
             Heard::TaskCommitted(is_written, now) => Event::Committed(commit(is_written, task(now).map(Part::Task))),
             Heard::Worked => {

@@ -3,11 +3,12 @@
 use super::{Drive, Output};
 use crate::backoff::{self, Jitter};
 use crate::failure::{ErrorText, Failure, Remedy};
-use crate::ids::TaskId;
+use crate::ids::{TaskId, Which};
 use crate::limits::{LAYOUT, RESULT_BYTES_MAX, WIDTH_MAX};
 use crate::parts::{Attempt, Closing, Done, Job, Lease, Outcome, Task, Verdict, expires_at};
 use crate::pipeline::{CheckedStep, Pipeline};
-use crate::route;
+use crate::route::{self, Also, Span};
+use crate::shard::Shard;
 use crate::time::Time;
 use crate::write::{Footing, Write};
 
@@ -80,14 +81,66 @@ pub(super) fn record(pipeline: &Pipeline, id: &TaskId, job: &Job, attempt: u32, 
     if id.step() == &pipeline.finalizer().name {
         return Write::RecordFinal { task: id.clone(), closing: job.closing, done };
     }
-    let is_last = route::is_all_complete(pipeline, job, Some((id, &done)));
+    let is_last = route::is_all_complete(pipeline, job, Also::Record(id, &done));
     let result = output.result;
     let close = is_last.then(|| closing_completed(result.clone().or_else(|| job.result.clone()), now));
     Write::Record { task: id.clone(), closing: job.closing, done, result, close }
 }
 
+/// The record of an element of a wide step.
+pub(super) fn record_element(id: &TaskId, span: Span, job: &Job, attempt: u32, now: Time) -> Write {
+    let done = Done { attempt, at: now, width: None };
+    let element = element_of(id);
+    Write::RecordElement { shard: span.shard, element, closing: job.closing, done, expires_at: job.expires_at }
+}
+
+/// The entry of a full shard in the job, with the job's closing where it was the last of all.
+pub(super) fn fold(pipeline: &Pipeline, span: &Span, shard: &Shard, job: &Job, now: Time) -> Write {
+    let at = shard.last_at().unwrap_or(now);
+    let is_last = route::is_all_complete(pipeline, job, Also::Fold(&span.shard, at));
+    let close = is_last.then(|| closing_completed(job.result.clone(), now));
+    Write::Fold { shard: span.shard.clone(), closing: job.closing, at, close }
+}
+
+/// Rule 7: a job is closed for an element of a wide step once its tombstone keeps a record out.
+pub(super) fn closing_of(drive: &Drive, job: &Job, span: Option<&Span>, close: Write) -> Write {
+    match span {
+        Some(span) if !is_buried(drive, job, Some(span)) => Write::Bury {
+            shard: span.shard.clone(),
+            element: element_of(&drive.message.task),
+            closing: job.closing,
+            expires_at: job.expires_at,
+        },
+        _ => close,
+    }
+}
+
+/// Whether the task has a tombstone of this closing.
+pub(super) fn is_buried(drive: &Drive, job: &Job, span: Option<&Span>) -> bool {
+    let buried = drive.shard.as_deref().and_then(|shard| shard.closed.get(&element_of(&drive.message.task)));
+    span.is_some() && buried == Some(&job.closing)
+}
+
+const fn element_of(id: &TaskId) -> u32 {
+    match id.which() {
+        Which::Element(element) => element,
+        Which::Only | Which::Closing(_) => 0,
+    }
+}
+
 /// What a step made must be something that the job can keep.
-pub(super) fn check_output(pipeline: &Pipeline, step: &CheckedStep, output: &Output) -> Result<(), Failure> {
+pub(super) fn check_output(
+    pipeline: &Pipeline,
+    step: &CheckedStep,
+    span: Option<&Span>,
+    output: &Output,
+) -> Result<(), Failure> {
+    if span.is_some() && output.result.is_some() {
+        return Err(Failure::fail(
+            "ResultOfElement",
+            format!("{} is mapped over a wide list: let the step that joins it make the job's result", step.name),
+        ));
+    }
     if output.result.as_ref().is_some_and(|result| result.len() > RESULT_BYTES_MAX) {
         return Err(Failure::fail(
             "ResultTooLong",

@@ -8,7 +8,7 @@ use crate::limits::CLOCK_SKEW_MAX;
 use crate::message::Message;
 use crate::parts::{Job, JobStatus, Task};
 use crate::pipeline::{CheckedStep, Pipeline};
-use crate::route;
+use crate::route::{self, Also, Span};
 use crate::time::Time;
 
 /// How long a message rests when others win every race for its task.
@@ -31,15 +31,21 @@ pub(super) fn look(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, now: 
     if job.status != JobStatus::Running {
         return settle_closed(pipeline, job);
     }
-    if job.done.contains_key(id) {
+    let span = route::span_of(pipeline, id, job);
+    if let Some(span) = &span {
+        if let Some(step) = look_wide(pipeline, drive, job, span, now) {
+            return step;
+        }
+    } else if job.done.contains_key(id) {
         return settle_recorded(pipeline, job, id, now);
     }
     if !route::is_ready(pipeline, step, job) {
         return Step::Settle(vec![Act::Acknowledge]);
     }
+    let close = |close| Step::Commit(entry::closing_of(drive, job, span.as_ref(), close));
     if let Some(task) = drive.task() {
         if task.is_held_by(&drive.owner) && task.closing == job.closing {
-            return look_held(pipeline, drive, job, task, step, now);
+            return look_held(pipeline, drive, job, task, step, span.as_ref(), now);
         }
         if let Some(until) = held_until(drive, task).filter(|until| *until > now) {
             return Step::Settle(vec![Act::Hide(until)]);
@@ -47,25 +53,59 @@ pub(super) fn look(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, now: 
         if let Some(end) = entry::end_lapsed(id, job, task, step, now) {
             return Step::Commit(end);
         }
-        if let Some(entry) = entry::exhausted(id, job, task, step, now) {
-            return Step::Commit(entry);
+        if let Some(used_up) = entry::exhausted(id, job, task, step, now) {
+            return close(used_up);
         }
     }
-    if let Some(close) = entry::out_of_time(pipeline, id, job, drive.task(), step, now) {
-        return Step::Commit(close);
+    if let Some(gone) = entry::out_of_time(pipeline, id, job, drive.task(), step, now) {
+        return close(gone);
+    }
+    if entry::is_buried(drive, job, span.as_ref()) {
+        return buried(now);
     }
     claim_or_wait(drive, job, step, now)
 }
 
+/// An element of a wide step that is recorded: its shard is folded once it is full; until then others are at it.
+fn look_wide(pipeline: &Pipeline, drive: &Drive, job: &Job, span: &Span, now: Time) -> Option<Step> {
+    let id = &drive.message.task;
+    if job.folded.contains_key(&span.shard) {
+        return Some(settle_recorded(pipeline, job, id, now));
+    }
+    let shard = drive.shard.as_deref()?;
+    let Which::Element(element) = id.which() else { return None };
+    shard.done.get(&element)?;
+    if span.is_full(shard) {
+        return Some(Step::Commit(entry::fold(pipeline, span, shard, job, now)));
+    }
+    Some(Step::Settle(vec![Act::Acknowledge]))
+}
+
+/// Somebody whose clock is ahead of ours has decided that the job closes for this task, and is about to close it.
+fn buried(now: Time) -> Step {
+    Step::Settle(vec![Act::Hide(now.plus(CROWDED_PAUSE))])
+}
+
 /// This drive holds the task: it may work, once it knows the job as it was after its claim.
-fn look_held(pipeline: &Pipeline, drive: &Drive, job: &Job, task: &Task, step: &CheckedStep, now: Time) -> Step {
+fn look_held(
+    pipeline: &Pipeline,
+    drive: &Drive,
+    job: &Job,
+    task: &Task,
+    step: &CheckedStep,
+    span: Option<&Span>,
+    now: Time,
+) -> Step {
     // Rule 3: what a later claim replaces may have been recorded between load and claim.
     if task.attempt > 1 && !drive.is_fresh {
         return Step::LoadJob;
     }
     let id = &drive.message.task;
-    if let Some(close) = entry::out_of_time(pipeline, id, job, Some(task), step, now) {
-        return Step::Commit(close);
+    if let Some(gone) = entry::out_of_time(pipeline, id, job, Some(task), step, now) {
+        return Step::Commit(entry::closing_of(drive, job, span, gone));
+    }
+    if entry::is_buried(drive, job, span) {
+        return buried(now);
     }
     let (until, _) = entry::cut_off(pipeline, id, job, task, step);
     Step::Work { attempt: task.attempt, until }
@@ -111,12 +151,10 @@ fn claim_or_wait(drive: &Drive, job: &Job, step: &CheckedStep, now: Time) -> Ste
 
 /// Rule 1: the successors of a recorded task, but none that is recorded itself.
 fn settle_recorded(pipeline: &Pipeline, job: &Job, id: &TaskId, now: Time) -> Step {
-    if route::is_all_complete(pipeline, job, None) {
+    if route::is_all_complete(pipeline, job, Also::Nothing) {
         return Step::Commit(entry::completed(job, now));
     }
-    let next: Vec<_> =
-        route::successors(pipeline, id.step(), job).into_iter().map(|task| Message::to(pipeline, job, task)).collect();
-    Step::Settle(sending(next))
+    Step::Settle(sending(Message::to_all(pipeline, job, route::successors(pipeline, id.step(), job))))
 }
 
 /// Rule 2: a closed job's notification, unless it is recorded.

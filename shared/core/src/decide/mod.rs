@@ -18,12 +18,13 @@ mod tests;
 
 use crate::backoff::Jitter;
 use crate::failure::{ErrorText, Failure};
-use crate::ids::{Owner, TaskId};
+use crate::ids::{Owner, ShardId, TaskId};
 use crate::limits::COMMITS_MAX;
 use crate::message::Message;
 use crate::parts::{Job, JobStatus, Part, Task};
 use crate::pipeline::{CheckedStep, Pipeline};
 use crate::route;
+use crate::shard::Shard;
 use crate::time::Time;
 use crate::write::{Commit, Write};
 
@@ -60,9 +61,16 @@ pub enum Event {
         job: Option<Box<Job>>,
         /// The task, if any attempt has begun.
         task: Option<Box<Task>>,
+        /// The shard that may hold its record, if it is there.
+        shard: Option<Box<Shard>>,
     },
     /// The answer to [`Step::LoadJob`].
-    JobLoaded(Option<Box<Job>>),
+    JobLoaded {
+        /// The job.
+        job: Option<Box<Job>>,
+        /// The shard that may hold the task's record, if it is there.
+        shard: Option<Box<Shard>>,
+    },
     /// The answer to [`Step::Commit`].
     Committed(Commit),
     /// The work is done.
@@ -97,9 +105,9 @@ pub enum Event {
 pub enum Step {
     /// Carry out this first claim and load the job, both at once.
     ClaimBesideLoad(Write),
-    /// Load the job and the task, both at once.
+    /// Load the job, the task and the shard that may hold its record ([`Drive::shard_to_load`]), all at once.
     Load,
-    /// Load the job.
+    /// Load the job and that shard, both at once.
     LoadJob,
     /// Carry out this write.
     Commit(Write),
@@ -138,6 +146,7 @@ pub struct Drive {
     owner: Owner,
     job: Option<Box<Job>>,
     task: Option<Box<Task>>,
+    shard: Option<Box<Shard>>,
     /// Whether the job is only what the message said of it.
     is_hearsay: bool,
     /// Whether the job was loaded after the newest claim of this drive.
@@ -155,6 +164,7 @@ impl Drive {
             owner,
             job: None,
             task: None,
+            shard: None,
             is_hearsay: false,
             is_fresh: false,
             is_giving_back: false,
@@ -178,6 +188,12 @@ impl Drive {
     #[must_use]
     pub fn task(&self) -> Option<&Task> {
         self.task.as_deref()
+    }
+
+    /// The shard that may hold the task's record; none for a task whose record stands in the part `job` for sure.
+    #[must_use]
+    pub fn shard_to_load(&self, pipeline: &Pipeline) -> Option<ShardId> {
+        route::shard_to_load(pipeline, &self.message.task)
     }
 
     /// The hold of this drive on its task, for the heartbeat; none when it holds nothing.
@@ -206,6 +222,7 @@ impl Drive {
                 self.is_fresh = false;
                 self.task = Some(task);
             }
+            Some(Part::Shard(shard)) => self.shard = Some(shard),
             Some(Part::Input(_)) | None => {}
         }
     }
@@ -223,14 +240,16 @@ pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -
             drive.job = job;
             drive.absorb(commit);
         }
-        Event::Loaded { job, task } => {
+        Event::Loaded { job, task, shard } => {
             drive.is_hearsay = false;
             drive.job = job;
             drive.task = task;
+            drive.shard = shard;
         }
-        Event::JobLoaded(job) => {
+        Event::JobLoaded { job, shard } => {
             drive.is_hearsay = false;
             drive.job = job;
+            drive.shard = shard;
             drive.is_fresh = true;
         }
         Event::Committed(commit) => {
@@ -278,7 +297,7 @@ fn delivered(pipeline: &Pipeline, drive: &mut Drive, step: &CheckedStep, receive
     };
     match known.filter(|job| step.is_light && fits(job)) {
         Some(job) => {
-            (drive.job, drive.is_hearsay) = (Some(job), true);
+            (drive.job, drive.is_hearsay) = (Some(Box::new(Job::clone(&job))), true);
             Step::Commit(claim)
         }
         None => Step::ClaimBesideLoad(claim),
@@ -287,10 +306,14 @@ fn delivered(pipeline: &Pipeline, drive: &mut Drive, step: &CheckedStep, receive
 
 fn worked(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, output: Output, now: Time) -> Step {
     let Some((job, task)) = drive.job().zip(drive.task()) else { return Step::Settle(vec![Act::LetGo]) };
-    if let Err(failure) = entry::check_output(pipeline, step, &output) {
+    let span = route::span_of(pipeline, &drive.message.task, job);
+    if let Err(failure) = entry::check_output(pipeline, step, span.as_ref(), &output) {
         return failed(drive, step, &failure, Jitter(0), now);
     }
-    Step::Commit(entry::record(pipeline, &drive.message.task, job, task.attempt, output, now))
+    Step::Commit(match span {
+        Some(span) => entry::record_element(&drive.message.task, span, job, task.attempt, now),
+        None => entry::record(pipeline, &drive.message.task, job, task.attempt, output, now),
+    })
 }
 
 fn failed(drive: &Drive, step: &CheckedStep, failure: &Failure, jitter: Jitter, now: Time) -> Step {

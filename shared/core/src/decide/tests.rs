@@ -1,6 +1,7 @@
 //! The table of every status against every event, and the rules one by one.
 
 mod light;
+mod wide;
 
 use core::time::Duration;
 
@@ -28,6 +29,7 @@ struct Scene {
     pipeline: Pipeline,
     job: Job,
     task: Option<Task>,
+    shard: Option<Shard>,
     id: TaskId,
 }
 
@@ -45,7 +47,7 @@ impl Scene {
             job.done.insert("b#0".parse()?, done(None));
             job.done.insert("b#1".parse()?, done(None));
         }
-        Ok(Self { pipeline, job, task: None, id })
+        Ok(Self { pipeline, job, task: None, shard: None, id })
     }
 
     fn closed(mut self, verdict: Verdict) -> Self {
@@ -92,7 +94,11 @@ impl Scene {
     }
 
     fn loaded(&self, now: Time) -> Tried<Step> {
-        let event = Event::Loaded { job: Some(Box::new(self.job.clone())), task: self.task.clone().map(Box::new) };
+        let event = Event::Loaded {
+            job: Some(Box::new(self.job.clone())),
+            task: self.task.clone().map(Box::new),
+            shard: self.shard.clone().map(Box::new),
+        };
         Ok(decide(&self.pipeline, &mut self.drive()?, event, now))
     }
 
@@ -104,6 +110,9 @@ impl Scene {
         };
         let current = match &write {
             Write::Task { .. } => self.task.clone().map(|task| Part::Task(Box::new(task))),
+            Write::RecordElement { .. } | Write::Bury { .. } => {
+                self.shard.clone().map(|shard| Part::Shard(Box::new(shard)))
+            }
             _ => Some(Part::Job(Box::new(self.job.clone()))),
         };
         let commit = match apply(&write, current.as_ref()) {
@@ -111,6 +120,7 @@ impl Scene {
                 match &part {
                     Part::Task(task) => self.task = Some((**task).clone()),
                     Part::Job(job) => self.job = (**job).clone(),
+                    Part::Shard(shard) => self.shard = Some((**shard).clone()),
                     Part::Input(_) => {}
                 }
                 Commit::Written(part)
@@ -159,9 +169,9 @@ fn every_event(scene: &Scene) -> Tried<Vec<(&'static str, Event)>> {
         ("delivered again", Event::Delivered { receives: 2 }),
         ("claimed", Event::Claimed { commit: Commit::Written(part.clone()), job: job() }),
         ("claim overtaken", Event::Claimed { commit: Commit::Overtaken(Some(part.clone())), job: job() }),
-        ("loaded", Event::Loaded { job: job(), task: task() }),
-        ("loaded, no job", Event::Loaded { job: None, task: task() }),
-        ("job loaded", Event::JobLoaded(job())),
+        ("loaded", Event::Loaded { job: job(), task: task(), shard: None }),
+        ("loaded, no job", Event::Loaded { job: None, task: task(), shard: None }),
+        ("job loaded", Event::JobLoaded { job: job(), shard: None }),
         ("committed", Event::Committed(Commit::Written(part.clone()))),
         ("overtaken", Event::Committed(Commit::Overtaken(Some(part)))),
         ("worked", Event::Worked(Output::default())),
@@ -214,11 +224,17 @@ fn a_later_claim_loads_again_before_it_works() -> Tried<()> {
     let mut scene = Scene::at("b#0")?.held_by("gone", 1)?;
     let now = NOW.plus(Duration::from_secs(32));
     let mut drive = scene.knowing()?;
-    let event = Event::Loaded { job: Some(Box::new(scene.job.clone())), task: scene.task.clone().map(Box::new) };
+    let event =
+        Event::Loaded { job: Some(Box::new(scene.job.clone())), task: scene.task.clone().map(Box::new), shard: None };
     let step = decide(&scene.pipeline, &mut drive, event, now);
     assert_eq!(scene.commit(&mut drive, step, now)?, Step::LoadJob);
     scene.job.done.insert("b#0".parse()?, Done { attempt: 1, at: NOW, width: None });
-    let step = decide(&scene.pipeline, &mut drive, Event::JobLoaded(Some(Box::new(scene.job.clone()))), now);
+    let step = decide(
+        &scene.pipeline,
+        &mut drive,
+        Event::JobLoaded { job: Some(Box::new(scene.job.clone())), shard: None },
+        now,
+    );
     assert_eq!(sent(&step), ["ack"], "what was recorded meanwhile is not done again");
     Ok(())
 }
@@ -441,7 +457,7 @@ fn a_notification_that_fails_for_good_goes_to_the_dead_letters() -> Tried<()> {
 
 #[test]
 fn a_list_that_is_missing_or_too_wide_fails_the_attempt() -> Tried<()> {
-    for (width, error) in [(None, "NoList"), (Some(9), "ListTooWide")] {
+    for (width, error) in [(None, "NoList"), (Some(crate::limits::WIDTH_MAX + 1), "ListTooWide")] {
         let scene = Scene::at("a")?.held_by("me", 1)?;
         let event = Event::Worked(Output { width, result: None });
         let Step::Commit(Write::Task { set, footing, .. }) = decide(&scene.pipeline, &mut scene.knowing()?, event, NOW)

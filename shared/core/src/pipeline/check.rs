@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CheckedStep, Document, Pipeline, PipelineError, StepSpec, hash_of};
 use crate::ids::StepName;
-use crate::limits::STEPS_MAX;
+use crate::limits::{INLINE_WIDTH_MAX, SHARD_WIDTH, STEPS_MAX};
 
 /// Checks a document and turns it into a pipeline.
 pub(super) fn build(document: Document, finalizers: usize) -> Result<Pipeline, PipelineError> {
@@ -18,6 +18,13 @@ pub(super) fn build(document: Document, finalizers: usize) -> Result<Pipeline, P
     }
     if document.steps.len() > STEPS_MAX {
         mistakes.push(format!("it has {} steps: at most {STEPS_MAX}", document.steps.len()));
+    }
+    let sharding = document.sharding;
+    if sharding.inline_width_max > INLINE_WIDTH_MAX || !(1..=SHARD_WIDTH).contains(&sharding.shard_width) {
+        mistakes.push(format!(
+            "its records stand up to {} wide in the job and {} in a shard: use at most {INLINE_WIDTH_MAX}, and 1 to {SHARD_WIDTH}",
+            sharding.inline_width_max, sharding.shard_width
+        ));
     }
     if finalizers > 1 {
         mistakes.push(format!("it has {finalizers} finalizers: it needs one"));
@@ -44,7 +51,8 @@ pub(super) fn build(document: Document, finalizers: usize) -> Result<Pipeline, P
     let finalizer = checked(finalizer)?;
     let text = serde_json::to_string(&document)
         .map_err(|error| PipelineError { mistakes: vec![format!("it can't be written: {error}")] })?;
-    Ok(Pipeline { name, hash: hash_of(&text), document: text, job_timeout: document.job_timeout, steps, finalizer })
+    let (hash, job_timeout) = (hash_of(&text), document.job_timeout);
+    Ok(Pipeline { name, hash, document: text, job_timeout, steps, finalizer, sharding })
 }
 
 fn checked(step: &StepSpec) -> Result<CheckedStep, PipelineError> {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ids::StepName;
-use crate::limits::LAYOUT;
+use crate::limits::{INLINE_WIDTH_MAX, LAYOUT, SHARD_WIDTH};
 use crate::time::millis;
 
 pub use policy::{HEARTBEAT_MIN, RetryPolicy, Timeouts};
@@ -115,6 +115,28 @@ pub struct CheckedStep {
     pub is_light: bool,
 }
 
+/// Where the records of mapped steps stand. It belongs to the graph, so that a job in flight keeps what it began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sharding {
+    /// Up to how many elements they stand in the part `job`.
+    pub inline_width_max: u32,
+    /// How many of a wider step stand in one shard; 1 to [`SHARD_WIDTH`].
+    pub shard_width: u32,
+}
+
+impl Sharding {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Sharding {
+    fn default() -> Self {
+        Self { inline_width_max: INLINE_WIDTH_MAX, shard_width: SHARD_WIDTH }
+    }
+}
+
 /// The document of a pipeline: what a job keeps a pointer to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +147,8 @@ struct Document {
     job_timeout: Duration,
     steps: Vec<StepSpec>,
     finalizer: Option<StepSpec>,
+    #[serde(default, skip_serializing_if = "Sharding::is_default")]
+    sharding: Sharding,
 }
 
 /// The hash of a pipeline's document: 32 hexadecimal digits, the first half of its SHA-256.
@@ -182,6 +206,7 @@ pub struct Pipeline {
     /// In an order in which every step stands after its inputs.
     steps: Vec<CheckedStep>,
     finalizer: CheckedStep,
+    sharding: Sharding,
 }
 
 impl Pipeline {
@@ -195,6 +220,7 @@ impl Pipeline {
                 job_timeout: Duration::from_secs(3_600),
                 steps: Vec::new(),
                 finalizer: None,
+                sharding: Sharding::default(),
             },
             finalizers: 0,
         }
@@ -251,6 +277,12 @@ impl Pipeline {
         &self.finalizer
     }
 
+    /// Where the records of its mapped steps stand.
+    #[must_use]
+    pub const fn sharding(&self) -> Sharding {
+        self.sharding
+    }
+
     /// The step that has no inputs.
     #[must_use]
     pub fn start(&self) -> &CheckedStep {
@@ -282,6 +314,13 @@ impl PipelineBuilder {
     #[must_use]
     pub const fn job_timeout(mut self, span: Duration) -> Self {
         self.document.job_timeout = span;
+        self
+    }
+
+    /// Says where the records of mapped steps stand; the defaults suit every width.
+    #[must_use]
+    pub const fn sharding(mut self, sharding: Sharding) -> Self {
+        self.document.sharding = sharding;
         self
     }
 

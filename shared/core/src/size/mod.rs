@@ -103,6 +103,7 @@ impl Item {
             Part::Input(input) => Self::of(job.as_str(), name, input),
             Part::Job(of_job) => Self::of(job.as_str(), name, of_job),
             Part::Task(task) => Self::of(job.as_str(), name, task),
+            Part::Shard(shard) => Self::of(job.as_str(), name, shard),
         }
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::{Commit, Input, Job, JobId, Pipeline, Task, TaskId, Time, Write};
+use qsketch_core::{Commit, Input, Job, JobId, Pipeline, Shard, ShardId, StepName, Task, TaskId, Time, Write};
 
 pub use error::{PortError, PortErrorKind, Remedy};
 
@@ -39,6 +39,8 @@ pub struct Parts {
     pub job: Option<Job>,
     /// The parts `task:<task>`.
     pub tasks: BTreeMap<TaskId, Task>,
+    /// The parts `done:<shard>`.
+    pub shards: BTreeMap<ShardId, Shard>,
 }
 
 /// The job table. Every read is strongly consistent.
@@ -61,6 +63,23 @@ pub trait Table: Send + Sync {
     /// # Errors
     /// [`PortError`].
     async fn load_input(&self, job: &JobId) -> Result<Option<Input>, PortError>;
+
+    /// The part `done:<shard>`.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn load_shard(&self, job: &JobId, shard: &ShardId) -> Result<Option<Shard>, PortError>;
+
+    /// The parts `done:<shard>` of one step's generation, in one query.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn load_shards(
+        &self,
+        job: &JobId,
+        step: &StepName,
+        generation: u32,
+    ) -> Result<BTreeMap<ShardId, Shard>, PortError>;
 
     /// All parts of a job, in one query.
     ///

@@ -1,11 +1,14 @@
 //! Duplicates, reordering, delays, lost replies, errors and crashes: the promises hold under all of them.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::{Commit, Input, Job, JobId, JobStatus, Part, Pipeline, Task, TaskId, Write};
+use qsketch_core::{
+    Commit, Input, Job, JobId, JobStatus, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write,
+};
 use qsketch_runtime::ports::{Depth, Hidden, Outgoing, Parts, Receipt};
 use qsketch_runtime::{Delivery, PortError, Ports, QueueName, Queues, Table};
 use qsketch_sim::{Disorder, Fault, Order};
@@ -185,6 +188,17 @@ impl Table for Broken {
     }
     async fn load_input(&self, job: &JobId) -> Result<Option<Input>, PortError> {
         self.0.table.load_input(job).await
+    }
+    async fn load_shard(&self, job: &JobId, shard: &ShardId) -> Result<Option<Shard>, PortError> {
+        self.0.table.load_shard(job, shard).await
+    }
+    async fn load_shards(
+        &self,
+        job: &JobId,
+        step: &StepName,
+        generation: u32,
+    ) -> Result<BTreeMap<ShardId, Shard>, PortError> {
+        self.0.table.load_shards(job, step, generation).await
     }
     async fn load_parts(&self, job: &JobId) -> Result<Parts, PortError> {
         self.0.table.load_parts(job).await

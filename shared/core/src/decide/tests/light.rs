@@ -54,7 +54,7 @@ fn hearsay_is_good_for_a_first_claim_alone() -> Tried<()> {
     assert_eq!(scene.commit(&mut drive, claim, NOW)?, Step::Load, "a claim that was refused");
     for change in [|job: &mut Job| job.closing += 1, |job: &mut Job| job.job_id = JobId::try_from("k").unwrap()] {
         let mut drive = scene.drive()?;
-        change(drive.message.known.as_mut().unwrap());
+        change(std::sync::Arc::make_mut(drive.message.known.as_mut().unwrap()));
         let beside = decide(&scene.pipeline, &mut drive, Event::Delivered { receives: 1 }, NOW);
         assert!(matches!(beside, Step::ClaimBesideLoad(_)), "another job's: {beside:?}");
     }
