@@ -38,6 +38,7 @@ pub struct Attempt {
     pub(crate) job: Job,
     pub(crate) task: TaskId,
     pub(crate) number: u32,
+    pub(crate) is_unclaimed: bool,
     pub(crate) progress: watch::Sender<Option<Progress>>,
     pub(crate) log: ToolLog,
     pub(crate) announcer: Announcer,
@@ -157,12 +158,21 @@ impl Attempt {
         Ok(key(self.job.job_id.as_str(), task, done.attempt, file))
     }
 
+    /// The key of a file that this attempt may keep: two attempts without a claim have the same keys.
+    fn own_key(&self, file: &str) -> Result<String, Failure> {
+        if self.is_unclaimed {
+            let reason = format!("file {file} can't be kept: step {} is unclaimed", self.task.step());
+            return Err(Failure::fail("UnclaimedOutput", reason));
+        }
+        Ok(self.key(file))
+    }
+
     /// Keeps these bytes as a file of this attempt; its key.
     ///
     /// # Errors
     /// [`Failure`] when the store fails.
     pub async fn put(&self, file: &str, bytes: Vec<u8>, content_type: &str) -> Result<String, Failure> {
-        let key = self.key(file);
+        let key = self.own_key(file)?;
         self.ports.store.put(&key, bytes, content_type).await.map_err(|error| failure_of(&error))?;
         Ok(key)
     }
@@ -172,7 +182,7 @@ impl Attempt {
     /// # Errors
     /// [`Failure`] when the store fails.
     pub async fn upload(&self, file: &str, from: &Path, content_type: &str) -> Result<String, Failure> {
-        let key = self.key(file);
+        let key = self.own_key(file)?;
         self.ports.store.upload(&key, from, content_type).await.map_err(|error| failure_of(&error))?;
         Ok(key)
     }

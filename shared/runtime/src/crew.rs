@@ -61,7 +61,10 @@ impl Crew {
         let is_few = messages.len() <= HANDED_ON_MAX;
         let passed = messages.into_iter().map(|message| async move {
             let is_light = pipeline.step(message.task.step()).is_some_and(|step| step.is_light);
-            let worker = self.worker(&message).filter(|_| is_few && is_light && !in_hand.stop.is_stopping());
+            // What came back has met trouble before: from here on each task has a message of its own, which counts it.
+            let is_first = in_hand.delivery.receives == 1;
+            let may_stay = is_few && is_light && is_first && !in_hand.stop.is_stopping();
+            let worker = self.worker(&message).filter(|_| may_stay);
             let Some(message) = (match worker {
                 Some(worker) => hand_on(worker, message, in_hand).await,
                 None => Some(message),
@@ -84,11 +87,16 @@ fn hand_on<'a>(worker: &'a Worker, message: Message, in_hand: InHand<'a>) -> Box
         let delivery = Delivery { receives: 1, body: message.body(), ..in_hand.delivery.clone() };
         match worker.drive(message.clone(), InHand { delivery: &delivery, ..in_hand }).await {
             Ok(Fate::Delete) => None,
-            Ok(Fate::Hide(_) | Fate::Leave) => Some(message),
+            Ok(Fate::Hide(_) | Fate::Leave) => Some(begun(message)),
             Err(error) => {
                 tracing::warn!(job = %message.job, task = %message.task, error = error.chain(), "not settled here: it is sent");
-                Some(message)
+                Some(begun(message))
             }
         }
     })
+}
+
+/// The message of a task that has begun: whoever receives it must not take it for untouched.
+fn begun(message: Message) -> Message {
+    Message { known: None, ..message }
 }

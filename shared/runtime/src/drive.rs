@@ -237,23 +237,29 @@ impl Worker {
         until: Time,
         heartbeat: &mut Option<Heartbeat>,
     ) -> Event {
-        let (Some(job), Some(hold)) = (drive.job(), drive.hold(pipeline)) else {
+        let (job, hold) = (drive.job(), drive.hold(pipeline));
+        let Some(job) = job.filter(|_| hold.is_some() || drive.is_unclaimed()) else {
             return Event::Lost { job: None, task: None };
         };
         let message = drive.message();
+        if drive.is_unclaimed() {
+            let lease = pipeline.step(message.task.step()).map(|step| step.timeouts.heartbeat);
+            self.hide_for_lease(InHand { queue, delivery, stop }, lease).await;
+        }
         let held_until = drive.task().and_then(|task| task.lease.as_ref()).map(|lease| lease.until).unwrap_or_default();
         let (progress, reported) = watch::channel(None);
-        let pulse = Pulse {
-            ports: self.ports.clone(),
-            queue: queue.clone(),
-            delivery: delivery.clone(),
-            job: message.job.clone(),
-            task: message.task.clone(),
-            hold,
-            held_until,
-            progress: reported,
-        };
-        let beating = heartbeat.insert(Heartbeat::start(pulse));
+        *heartbeat = hold.map(|hold| {
+            Heartbeat::start(Pulse {
+                ports: self.ports.clone(),
+                queue: queue.clone(),
+                delivery: delivery.clone(),
+                job: message.job.clone(),
+                task: message.task.clone(),
+                hold,
+                held_until,
+                progress: reported,
+            })
+        });
         let scratch = self.dir.join(format!("{}-{}-{number}-{}", message.job, message.task, self.ports.clock.nonce()));
         let attempt = Attempt {
             ports: self.ports.clone(),
@@ -262,6 +268,7 @@ impl Worker {
             job: job.clone(),
             task: message.task.clone(),
             number,
+            is_unclaimed: drive.is_unclaimed(),
             progress,
             log: ToolLog::default(),
             announcer: self.announcer.clone(),
@@ -269,7 +276,7 @@ impl Worker {
             shards: tokio::sync::Mutex::default(),
         };
         tracing::info!(job = %message.job, task = %message.task, attempt = number, "begin");
-        let event = self.attempt(&attempt, until, beating, stop).await;
+        let event = self.attempt(&attempt, until, heartbeat.as_mut(), stop).await;
         self.keep_log(&attempt, matches!(event, Event::Stopping)).await;
         let outcome = match &event {
             Event::Worked(_) => "worked".to_owned(),
@@ -283,7 +290,7 @@ impl Worker {
     }
 
     /// Does the work, until it ends, is no longer wanted, or its time is over; by then it is gone, groups and all.
-    async fn attempt(&self, attempt: &Attempt, until: Time, heartbeat: &mut Heartbeat, stop: &Stop) -> Event {
+    async fn attempt(&self, attempt: &Attempt, until: Time, heartbeat: Option<&mut Heartbeat>, stop: &Stop) -> Event {
         let clock = &self.ports.clock;
         let jitter = || Jitter(clock.draw());
         let left = until.since(clock.now());
@@ -295,14 +302,14 @@ impl Worker {
                 Err(panic) => Event::Failed { failure: Failure::retry("Panic", panic_text(&*panic)), jitter: jitter() },
             },
             () = stop.stopping() => Event::Stopping,
-            lost = heartbeat.lost() => lost,
+            lost = lost(heartbeat) => lost,
             () = tokio::time::sleep(left) => Event::TimedOut { jitter: jitter() },
         }
     }
 
     async fn keep_log(&self, attempt: &Attempt, is_stopping: bool) {
         let text = attempt.log.text();
-        if text.is_empty() {
+        if text.is_empty() || attempt.is_unclaimed {
             return;
         }
         let wait = if is_stopping { LOG_WAIT_STOPPING } else { LOG_WAIT };
@@ -395,6 +402,14 @@ impl Consumer for Worker {
             }
             _ => Fate::Hide(trouble_pause(delivery.receives)),
         }
+    }
+}
+
+/// Waits until the hold is lost; for ever where there is none.
+async fn lost(heartbeat: Option<&mut Heartbeat>) -> Event {
+    match heartbeat {
+        Some(heartbeat) => heartbeat.lost().await,
+        None => core::future::pending().await,
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) fn claim(drive: &Drive, closing: u32, step: &CheckedStep, now: Time) 
         return match first_claim(drive, step, now) {
             Write::Task { task, footing, mut set } => {
                 set.closing = closing;
+                // An attempt without a claim was the first, and may have got as far as its record.
+                set.attempt += u32::from(step.is_unclaimed);
                 Write::Task { task, footing, set }
             }
             other => other,
@@ -225,7 +227,11 @@ fn end_of(task: &Task, outcome: Outcome, error_type: &str, error: ErrorText, is_
 fn ended(drive: &Drive, task: &Task, end: Attempt, not_before: Option<Time>) -> Write {
     Write::Task {
         task: drive.message.task.clone(),
-        footing: Footing::Mine { attempt: task.attempt, owner: drive.owner.clone() },
+        footing: if drive.is_unclaimed {
+            Footing::Absent
+        } else {
+            Footing::Mine { attempt: task.attempt, owner: drive.owner.clone() }
+        },
         set: Box::new(task.clone().ended(end, not_before)),
     }
 }

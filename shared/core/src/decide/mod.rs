@@ -16,6 +16,8 @@ mod look;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use crate::backoff::Jitter;
 use crate::failure::{ErrorText, Failure};
 use crate::ids::{Owner, ShardId, TaskId};
@@ -151,6 +153,8 @@ pub struct Drive {
     is_hearsay: bool,
     /// Whether the job was loaded after the newest claim of this drive.
     is_fresh: bool,
+    /// Whether the task is only what a claim would have made it: nobody has written it.
+    is_unclaimed: bool,
     is_giving_back: bool,
     refusals: u32,
 }
@@ -167,6 +171,7 @@ impl Drive {
             shard: None,
             is_hearsay: false,
             is_fresh: false,
+            is_unclaimed: false,
             is_giving_back: false,
             refusals: 0,
         }
@@ -196,10 +201,16 @@ impl Drive {
         route::shard_to_load(pipeline, &self.message.task)
     }
 
+    /// Whether its attempt began without a claim: there is nothing to hold, and nobody to lose it to.
+    #[must_use]
+    pub const fn is_unclaimed(&self) -> bool {
+        self.is_unclaimed
+    }
+
     /// The hold of this drive on its task, for the heartbeat; none when it holds nothing.
     #[must_use]
     pub fn hold(&self, pipeline: &Pipeline) -> Option<Hold> {
-        let task = self.task.as_deref().filter(|task| task.is_held_by(&self.owner))?;
+        let task = self.task.as_deref().filter(|task| !self.is_unclaimed && task.is_held_by(&self.owner))?;
         let step = pipeline.step(self.message.task.step())?;
         Some(Hold::new(self.message.task.clone(), task.clone(), self.owner.clone(), step.timeouts.heartbeat))
     }
@@ -219,7 +230,7 @@ impl Drive {
                 self.job = Some(job);
             }
             Some(Part::Task(task)) => {
-                self.is_fresh = false;
+                (self.is_fresh, self.is_unclaimed) = (false, false);
                 self.task = Some(task);
             }
             Some(Part::Shard(shard)) => self.shard = Some(shard),
@@ -241,7 +252,7 @@ pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -
             drive.absorb(commit);
         }
         Event::Loaded { job, task, shard } => {
-            drive.is_hearsay = false;
+            (drive.is_hearsay, drive.is_unclaimed) = (false, false);
             drive.job = job;
             drive.task = task;
             drive.shard = shard;
@@ -258,8 +269,8 @@ pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -
             if drive.is_giving_back {
                 return Step::Settle(vec![Act::GiveBack]);
             }
-            if drive.is_hearsay && is_refused {
-                // Hearsay is good for a first claim alone: somebody else was here, so ask.
+            if (drive.is_hearsay || drive.is_unclaimed) && is_refused {
+                // Hearsay is good for a first attempt alone: somebody else was here, so ask.
                 return Step::Load;
             }
         }
@@ -297,8 +308,14 @@ fn delivered(pipeline: &Pipeline, drive: &mut Drive, step: &CheckedStep, receive
     };
     match known.filter(|job| step.is_light && fits(job)) {
         Some(job) => {
-            (drive.job, drive.is_hearsay) = (Some(Box::new(Job::clone(&job))), true);
-            Step::Commit(claim)
+            (drive.job, drive.is_hearsay) = (Some(Box::new(Arc::unwrap_or_clone(job))), true);
+            match claim {
+                Write::Task { set, .. } if step.is_unclaimed => {
+                    (drive.task, drive.is_unclaimed) = (Some(set), true);
+                    look::look(pipeline, drive, step, now)
+                }
+                claim => Step::Commit(claim),
+            }
         }
         None => Step::ClaimBesideLoad(claim),
     }

@@ -1,6 +1,7 @@
 //! The table of every status against every event, and the rules one by one.
 
 mod light;
+mod unclaimed;
 mod wide;
 
 use core::time::Duration;

@@ -33,6 +33,16 @@ pub(super) fn build(document: Document, finalizers: usize) -> Result<Pipeline, P
     for step in document.steps.iter().chain(&document.finalizer) {
         let own = step.timeouts.mistakes().into_iter().chain(step.retry.mistakes());
         mistakes.extend(own.map(|mistake| format!("step {:?}: {mistake}", step.name)));
+        if step.is_unclaimed && !step.is_light {
+            mistakes
+                .push(format!("step {:?} is unclaimed and not light: it takes the job from its message", step.name));
+        }
+        if step.is_unclaimed && step.timeouts.start_to_close > step.timeouts.heartbeat {
+            mistakes.push(format!(
+                "step {:?} is unclaimed and its start-to-close timeout longer than its heartbeat timeout: nothing keeps its message hidden",
+                step.name
+            ));
+        }
     }
     check_inputs(&document, &mut mistakes);
     let order = check_graph(&document.steps, &mut mistakes);
@@ -66,6 +76,7 @@ fn checked(step: &StepSpec) -> Result<CheckedStep, PipelineError> {
         timeouts: step.timeouts.clone(),
         retry: step.retry.clone(),
         is_light: step.is_light,
+        is_unclaimed: step.is_unclaimed,
     })
 }
 

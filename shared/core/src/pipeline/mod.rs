@@ -40,6 +40,9 @@ pub struct StepSpec {
     /// Whether it is light: short, and cheap to begin in vain.
     #[serde(default, rename = "light", skip_serializing_if = "core::ops::Not::not")]
     pub is_light: bool,
+    /// Whether its first attempt begins without a claim.
+    #[serde(default, rename = "unclaimed", skip_serializing_if = "core::ops::Not::not")]
+    pub is_unclaimed: bool,
 }
 
 impl StepSpec {
@@ -53,6 +56,7 @@ impl StepSpec {
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             is_light: false,
+            is_unclaimed: false,
         }
     }
 
@@ -90,6 +94,19 @@ impl StepSpec {
         self
     }
 
+    /// The same step, declared light and harmless to repeat: its first attempt begins without a claim.
+    ///
+    /// Two deliveries of its message may work at the same time, and an attempt whose worker dies leaves no trace: the
+    /// next one is claimed, and from then on the step is like any other. It keeps no files, no heartbeat renews its
+    /// message, so that its start-to-close timeout must not exceed its heartbeat timeout, and its attempt without a
+    /// claim is charged only if it says how it ended.
+    #[must_use]
+    pub const fn unclaimed(mut self) -> Self {
+        self.is_light = true;
+        self.is_unclaimed = true;
+        self
+    }
+
     /// The same step with this retry policy.
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
@@ -113,6 +130,8 @@ pub struct CheckedStep {
     pub retry: RetryPolicy,
     /// Whether it is light: short, and cheap to begin in vain.
     pub is_light: bool,
+    /// Whether its first attempt begins without a claim; it is light then.
+    pub is_unclaimed: bool,
 }
 
 /// Where the records of mapped steps stand. It belongs to the graph, so that a job in flight keeps what it began with.

@@ -36,7 +36,7 @@ fn check(stage: &Stage, id: &JobId) {
     assert_eq!(stage.notifications().len(), 1, "one event, however often it was sent\n{}", stage.log());
 }
 
-fn run<F: Future>(test: F) -> F::Output {
+pub fn run<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(test)
 }
@@ -89,7 +89,7 @@ fn a_wild_world_closes_every_job_once_with_its_outputs_unchanged() {
 }
 
 /// Keeps two workers running; who crashes is replaced.
-async fn keep_running(stage: &Stage, until: impl Future<Output = ()>) {
+pub async fn keep_running(stage: &Stage, until: impl Future<Output = ()>) {
     let crashed = async {
         let mut workers: Vec<Running> = ["w1", "w2"].iter().map(|name| stage.worker(name)).collect();
         for number in 3.. {

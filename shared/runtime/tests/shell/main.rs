@@ -12,3 +12,4 @@ mod lambda;
 mod poison;
 mod stage;
 mod stopping;
+mod unclaimed;

@@ -73,6 +73,8 @@ pub struct Stage {
     script: Arc<Script>,
     played: Arc<Mutex<Vec<Played>>>,
     is_crew: bool,
+    /// Whether an attempt keeps an output.
+    keeps: bool,
 }
 
 impl Stage {
@@ -95,15 +97,32 @@ impl Stage {
             .finalizer(step("z"))
             .build()
             .unwrap();
-        Self { sim: Sim::new(seed), pipeline, script: Arc::new(script), played: Arc::default(), is_crew: false }
+        Self {
+            sim: Sim::new(seed),
+            pipeline,
+            script: Arc::new(script),
+            played: Arc::default(),
+            is_crew: false,
+            keeps: true,
+        }
     }
 
     /// The same stage with light steps only.
-    pub fn light(mut self) -> Self {
+    pub fn light(self) -> Self {
+        self.declared(StepSpec::light)
+    }
+
+    /// The same stage with unclaimed steps only; they keep no outputs.
+    pub fn unclaimed(self) -> Self {
+        Self { keeps: false, ..self.declared(StepSpec::unclaimed) }
+    }
+
+    fn declared(mut self, declare: fn(StepSpec) -> StepSpec) -> Self {
         let light = |step: &qsketch_core::pipeline::CheckedStep| {
             let after: Vec<&str> = step.after.iter().map(qsketch_core::ids::StepName::as_str).collect();
-            let spec = StepSpec::new(step.name.as_str()).after(after).timeouts(step.timeouts.clone());
-            let spec = spec.retry(step.retry.clone()).light();
+            let timeouts = Timeouts { start_to_close: LEASE, ..step.timeouts.clone() };
+            let spec = StepSpec::new(step.name.as_str()).after(after).timeouts(timeouts);
+            let spec = declare(spec.retry(step.retry.clone()));
             step.over.iter().fold(spec, |spec, over| spec.over(over.as_str()))
         };
         let steps = self.pipeline.steps().iter().map(light);
@@ -115,6 +134,11 @@ impl Stage {
     /// The same stage with light steps only, each worker process a crew.
     pub fn crew(self) -> Self {
         Self { is_crew: true, ..self.light() }
+    }
+
+    /// The same stage with unclaimed steps only, each worker process a crew.
+    pub fn unclaimed_crew(self) -> Self {
+        Self { is_crew: true, ..self.unclaimed() }
     }
 
     /// Begins a job, as intake does; its first message is sent.
@@ -185,7 +209,8 @@ impl Stage {
     }
 
     fn consumer_in(&self, crew: &Crew, ports: &Ports, outbox: &Outbox, queue: &str) -> Arc<Worker> {
-        let handler = Arc::new(Player { script: Arc::clone(&self.script), played: Arc::clone(&self.played) });
+        let handler =
+            Arc::new(Player { keeps: self.keeps, script: Arc::clone(&self.script), played: Arc::clone(&self.played) });
         Arc::new(Worker::new(ports.clone(), outbox.clone(), QueueName::new(queue), handler).in_crew(crew.clone()))
     }
 
@@ -273,7 +298,7 @@ impl Stage {
             assert_eq!(count, 1, "{task} was recorded {count} times\n{}", self.log());
         }
         assert_eq!(self.sim.refused_keys(), Vec::<String>::new());
-        for (task, record) in &done {
+        for (task, record) in done.iter().filter(|_| self.keeps) {
             let key = qsketch_runtime::attempt::key(job.as_str(), task, record.attempt, OUTPUT);
             let output = String::from_utf8(self.sim.bytes(&key).unwrap()).unwrap();
             for line in output.lines().filter(|line| line.starts_with("in ")) {
@@ -333,6 +358,7 @@ const OUTPUT: &str = "out.txt";
 const TRIES: usize = 50;
 
 struct Player {
+    keeps: bool,
     script: Arc<Script>,
     played: Arc<Mutex<Vec<Played>>>,
 }
@@ -349,7 +375,7 @@ impl Handler for Player {
             }
             Play::Make(span) => {
                 tokio::time::sleep(span).await;
-                make(attempt).await.map(|()| output(attempt))
+                make(attempt, self.keeps).await.map(|()| output(attempt))
             }
             Play::Fail(failure) => Err(failure),
             Play::Hang => core::future::pending().await,
@@ -370,14 +396,16 @@ fn output(attempt: &Attempt) -> Output {
 }
 
 /// Reads the inputs' outputs and keeps one of its own that names them; the finalizer notifies.
-async fn make(attempt: &Attempt) -> Result<(), Failure> {
+async fn make(attempt: &Attempt, keeps: bool) -> Result<(), Failure> {
     let mut text = format!("made {}\n", attempt.ports().clock.nonce());
     let inputs = match attempt.task().step().as_str() {
         "b" => "a",
         "c" => "b",
         _ => "",
     };
-    if let Ok(step) = inputs.try_into() {
+    if let Ok(step) = inputs.try_into()
+        && keeps
+    {
         for input in attempt.tasks_of(&step) {
             let bytes = patiently(|| attempt.get(&input, OUTPUT, 1_000)).await?;
             let made = String::from_utf8(bytes).unwrap();
@@ -385,7 +413,9 @@ async fn make(attempt: &Attempt) -> Result<(), Failure> {
             text.push_str(&format!("in {input} {} {nonce}\n", attempt.job().done[&input].attempt));
         }
     }
-    patiently(|| attempt.put(OUTPUT, text.clone().into_bytes(), "text/plain")).await?;
+    if keeps {
+        patiently(|| attempt.put(OUTPUT, text.clone().into_bytes(), "text/plain")).await?;
+    }
     if let Some((number, closing)) = attempt.closing() {
         let event = serde_json::json!({ "job": attempt.job().job_id, "closing": number, "is": closing }).to_string();
         let queue = QueueName::new("notifications");
