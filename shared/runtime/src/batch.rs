@@ -1,6 +1,7 @@
 //! Natural batching: at most one call in flight per queue, and what comes meanwhile goes into the next one.
 //!
-//! No timer is involved: a single message leaves at once, and a busy queue fills its batches by itself.
+//! No timer holds a send back: a single message leaves at once, and a busy queue fills its batches by itself. Nobody waits
+//! for a delete, so that deletes are collected for [`DELETE_PAUSE`].
 
 use core::time::Duration;
 use std::collections::HashMap;
@@ -19,6 +20,13 @@ const SENDS_MAX: u32 = 5;
 
 /// The wait before a failed send is repeated.
 const SEND_PAUSE: Duration = Duration::from_millis(200);
+
+/// For how long deletes are collected. What is deleted stays hidden for most of a lease of at least 3 s; a process that
+/// dies meanwhile leaves messages that are acknowledged again.
+const DELETE_PAUSE: Duration = Duration::from_millis(100);
+
+const _: () =
+    assert!(DELETE_PAUSE.as_millis() * 10 <= qsketch_core::pipeline::HEARTBEAT_MIN.as_millis(), "hidden until then");
 
 /// Sends and deletes in natural batches.
 #[derive(Clone)]
@@ -146,6 +154,16 @@ fn is_settled(answer: Option<&Result<(), PortError>>) -> bool {
 async fn delete_all(queues: Arc<dyn Queues>, queue: QueueName, mut waiting: mpsc::Receiver<Receipt>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let pause = tokio::time::sleep(DELETE_PAUSE);
+        tokio::pin!(pause);
+        while batch.len() < BATCH_MAX {
+            let room = BATCH_MAX - batch.len();
+            tokio::select! {
+                biased;
+                more = waiting.recv_many(&mut batch, room) => if more == 0 { break },
+                () = &mut pause => break,
+            }
+        }
         if let Err(error) = queues.delete(&queue, &batch).await {
             tracing::warn!(%queue, error = error.chain(), "messages were not deleted: they come back and are acknowledged again");
         }
