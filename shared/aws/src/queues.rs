@@ -13,7 +13,8 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry,
 };
 use qsketch_runtime::ports::{
-    Delivery, Depth, HIDE_MAX, Hidden, Outgoing, POLL_GRACE, PortError, PortErrorKind, QueueName, Queues, Receipt,
+    Delivery, Depth, HIDE_MAX, Hidden, Outgoing, POLL_GRACE, POLL_WAIT_MAX, PortError, PortErrorKind, QueueName,
+    Queues, Receipt,
 };
 
 use crate::error::{kind_of, port_error};
@@ -21,6 +22,9 @@ use crate::error::{kind_of, port_error};
 /// The queues of a deployment.
 pub struct SqsQueues {
     client: Client,
+    /// A client of its own for polls: they wait, and are not repeated by themselves. (To say so at each call instead costs
+    /// as much of the processor as the call.)
+    polls: Client,
     prefix: String,
 }
 
@@ -29,8 +33,13 @@ impl SqsQueues {
     #[must_use]
     pub fn new(sdk: &SdkConfig, prefix: &str) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(crate::ATTEMPT).build();
-        let config = aws_sdk_sqs::config::Builder::from(sdk).timeout_config(timeouts).build();
-        Self { client: Client::from_conf(config), prefix: prefix.to_owned() }
+        let patient = TimeoutConfig::builder().operation_attempt_timeout(POLL_WAIT_MAX + POLL_GRACE).build();
+        let config = || aws_sdk_sqs::config::Builder::from(sdk);
+        Self {
+            client: Client::from_conf(config().timeout_config(timeouts).build()),
+            polls: Client::from_conf(config().timeout_config(patient).retry_config(RetryConfig::disabled()).build()),
+            prefix: prefix.to_owned(),
+        }
     }
 
     fn url(&self, queue: &QueueName) -> String {
@@ -47,19 +56,14 @@ impl Queues for SqsQueues {
         wait: Duration,
         hide: Duration,
     ) -> Result<Vec<Delivery>, PortError> {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(wait + POLL_GRACE).build();
         let request = self
-            .client
+            .polls
             .receive_message()
             .queue_url(self.url(queue))
             .max_number_of_messages(i32::try_from(most).unwrap_or(i32::MAX))
             .wait_time_seconds(seconds_up(wait))
             .visibility_timeout(seconds_up(hide))
-            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
-            .customize()
-            .config_override(
-                aws_sdk_sqs::config::Config::builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()),
-            );
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
         let output = request.send().await.map_err(|error| port_error(format!("receive from queue {queue}"), error))?;
         let read = |message: aws_sdk_sqs::types::Message| {
             let receives =

@@ -244,7 +244,8 @@ impl Attempt {
     /// # Errors
     /// [`Failure`] when it can't be made.
     pub async fn scratch(&self) -> Result<&Path, Failure> {
-        let path = self.scratch.0.as_path();
+        let path = self.scratch.path.as_path();
+        self.scratch.is_made.store(true, core::sync::atomic::Ordering::Relaxed);
         let failed = |error| Failure::retry("NoScratch", format!("folder {} can't be made: {error}", path.display()));
         tokio::fs::create_dir_all(path).await.map_err(failed)?;
         Ok(path)
@@ -284,14 +285,19 @@ fn lost(key: &str) -> Failure {
 const NOTE_CHARS_MAX: usize = 60;
 
 /// A folder that is removed when this is dropped.
-pub(crate) struct Scratch(pub(crate) PathBuf);
+pub(crate) struct Scratch {
+    pub(crate) path: PathBuf,
+    /// Whether anybody has asked for it.
+    pub(crate) is_made: core::sync::atomic::AtomicBool,
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0)
+        if *self.is_made.get_mut()
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::warn!(folder = %self.0.display(), %error, "a scratch folder could not be removed");
+            tracing::warn!(folder = %self.path.display(), %error, "a scratch folder could not be removed");
         }
     }
 }

@@ -4,6 +4,7 @@ use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -272,7 +273,7 @@ impl Worker {
             progress,
             log: ToolLog::default(),
             announcer: self.announcer.clone(),
-            scratch: Scratch(scratch),
+            scratch: Scratch { path: scratch, is_made: AtomicBool::new(false) },
             shards: tokio::sync::Mutex::default(),
         };
         tracing::info!(job = %message.job, task = %message.task, attempt = number, "begin");

@@ -21,6 +21,13 @@ pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 /// The first and the longest wait after a poll that failed.
 const TROUBLE_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
+/// From how many messages at work on a poll that brought less than a full batch is followed by [`CROWDED_PAUSE`].
+const CROWDED: usize = 4;
+
+/// The pause between two polls of a busy worker: what comes meanwhile is one batch, and what it sends is another. A worker
+/// that has little to do never pauses.
+const CROWDED_PAUSE: Duration = Duration::from_millis(5);
+
 /// How many polls in a row may be refused for a queue or credentials that are not there, before the worker ends for it:
 /// credentials that are being renewed come back within seconds.
 const REFUSALS_MAX: u32 = 6;
@@ -120,6 +127,7 @@ async fn receive_all(
             }
         };
         (pause, refusals) = (TROUBLE_PAUSES.0, 0);
+        let is_crowded = deliveries.len() < BATCH_MAX && running.len() + deliveries.len() > CROWDED;
         for (delivery, permit) in deliveries.into_iter().zip(held) {
             if stop.is_stopping() {
                 settle(&**queues, outbox, &polling.queue, &delivery, Fate::Hide(Duration::ZERO)).await;
@@ -132,6 +140,12 @@ async fn receive_all(
                 settle(&*queues, &outbox, &queue, &delivery, fate).await;
                 drop(permit);
             });
+        }
+        if is_crowded {
+            tokio::select! {
+                () = tokio::time::sleep(CROWDED_PAUSE) => {}
+                () = stop.stopping() => {}
+            }
         }
     }
     Ok(())

@@ -186,7 +186,7 @@ pub const BATCH_MAX: usize = 10;
 /// SQS API reference, `ReceiveMessage`, `WaitTimeSeconds`, read 2026-11-22.
 pub const POLL_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// How much longer than its wait one poll may take before it counts as failed; it is not repeated by itself.
+/// How much longer than the longest wait one poll may take before it counts as failed; it is not repeated by itself.
 pub const POLL_GRACE: Duration = Duration::from_secs(5);
 
 /// The longest time that a message can be hidden, counted from its receipt.
