@@ -1,16 +1,26 @@
-//! `make bench`: starts a stack, runs the measured jobs on it, and writes the results into docs.
+//! `make bench`: starts a stack, runs the measured jobs on it, and writes the results into docs. And the account of a job,
+//! counted without a stack.
 
-use std::io::{BufRead, BufReader};
+mod run;
+
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
-use qsketch_bench::machine::Machine;
-use qsketch_bench::measure::{Load, Measured, measure};
-use qsketch_bench::report::{self, Results};
-use qsketch_bench::stack::{Stack, StackKind, root, serve_table};
+use qsketch_aws::{DynamoTable, Meter, S3Store, SqsQueues};
+use qsketch_bench::agree::{Told, agree};
+use qsketch_bench::measure::{measure, queue_prefix};
+use qsketch_bench::measured::Load;
+use qsketch_bench::stack::{StackKind, root, serve_table};
+use qsketch_bench::{account, way::Way};
+use qsketch_runtime::Ports;
+use qsketch_runtime::clock::SystemClock;
+
+use run::{Queued, Run};
+
+/// How many jobs are in flight in the run that watches the memory.
+const SOAK_IN_FLIGHT: u32 = 64;
 
 /// Measures the coordination: a no-op job of five steps, each with a queue of its own, each claimed.
 #[derive(Parser)]
@@ -33,13 +43,13 @@ enum Action {
         /// How many jobs at once, a run for each.
         #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32, 64], value_parser = clap::value_parser!(u32).range(1..=1_024))]
         in_flight: Vec<u32>,
-        /// Also runs with that many jobs queued before any worker starts.
-        #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
-        queued: Vec<u32>,
-        /// Also the same loads with the successors handed on within the process instead of sent.
-        #[arg(long)]
-        crew: bool,
-        /// Also one run of that many jobs at 64 in flight, to see whether the memory grows.
+        /// Also runs with that many jobs queued before any worker starts; 100x20 queues 100 jobs, 20 times.
+        #[arg(long, value_delimiter = ',')]
+        queued: Vec<Queued>,
+        /// How tasks reach their workers, all these runs for each.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Way::Queues])]
+        ways: Vec<Way>,
+        /// Also one run of that many jobs at 64 in flight in the last of the ways, to see whether the memory grows.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         soak: Option<u32>,
         /// What the services log: a tracing filter.
@@ -49,27 +59,33 @@ enum Action {
         #[arg(long)]
         keep: bool,
     },
+    /// Count what a job costs on the ports in memory, and print it; no stack is started.
+    Account {
+        /// Write tests/bench/account.txt instead, which `cargo test` holds every change against.
+        #[arg(long)]
+        keep: bool,
+    },
     /// One run, on the stack that the environment names; started by `run`.
     #[command(hide = true)]
     Measure {
+        #[command(flatten)]
+        on: On,
         #[arg(long)]
         jobs: usize,
         #[arg(long)]
         in_flight: usize,
         #[arg(long)]
         queued: bool,
-        #[arg(long)]
-        crew: bool,
-        #[arg(long)]
-        table: String,
-        #[arg(long)]
-        queue_url_prefix: String,
         #[arg(long, value_delimiter = ',')]
         stack_pids: Vec<u32>,
+    },
+    /// Compare computed and reported units, on the stack that the environment names; started by `run`.
+    #[command(hide = true)]
+    Agree {
+        #[command(flatten)]
+        on: On,
         #[arg(long)]
-        log: String,
-        #[arg(long)]
-        result: PathBuf,
+        writes_only: bool,
     },
     /// Serve an in-memory DynamoDB; started by `run`.
     #[command(hide = true)]
@@ -79,130 +95,85 @@ enum Action {
     },
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
-    match Arguments::parse().command {
-        Action::Run { stack, jobs, in_flight, queued, crew, soak, log, keep } => {
+/// Where a child runs its jobs, and where its result goes.
+#[derive(clap::Args)]
+struct On {
+    #[arg(long, value_enum)]
+    way: Way,
+    #[arg(long)]
+    table: String,
+    #[arg(long)]
+    queue_url_prefix: String,
+    #[arg(long)]
+    log: String,
+    #[arg(long)]
+    result: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let action = Arguments::parse().command;
+    if let Action::Account { keep } = action {
+        // It brings its own runtime.
+        return count_account(keep);
+    }
+    tokio::runtime::Runtime::new()?.block_on(act(action))
+}
+
+async fn act(action: Action) -> Result<()> {
+    match action {
+        Action::Account { keep } => count_account(keep),
+        Action::Run { stack, jobs, in_flight, queued, ways, soak, log, keep } => {
             let [few, many] = match jobs.as_slice() {
                 [same] => [*same, *same],
                 [few, many] => [*few, *many],
                 _ => bail!("--jobs takes one number, or two: with one in flight and with more"),
             };
-            let mut runs: Vec<Run> = in_flight
-                .into_iter()
-                .map(|in_flight| Run {
-                    jobs: if in_flight == 1 { few } else { many },
-                    in_flight,
-                    is_queued: false,
-                    is_crew: false,
-                })
-                .collect();
-            runs.extend(queued.into_iter().map(|jobs| Run { jobs, in_flight: jobs, is_queued: true, is_crew: false }));
-            if crew {
-                let handed_on: Vec<Run> = runs.iter().map(|run| Run { is_crew: true, ..*run }).collect();
-                runs.extend(handed_on);
+            let mut runs = Vec::new();
+            for way in &ways {
+                let of_jobs = |in_flight| if in_flight == 1 { few } else { many };
+                runs.extend(in_flight.iter().map(|at_once| Run::in_flight(*way, of_jobs(*at_once), *at_once)));
+                runs.extend(queued.iter().map(|queued| Run::queued(*way, *queued)));
             }
-            runs.extend(soak.map(|jobs| Run { jobs, in_flight: 64, is_queued: false, is_crew: crew }));
-            run(stack, &runs, &log, keep).await
+            let last = ways.last().copied().context("--ways takes at least one")?;
+            runs.extend(soak.map(|jobs| Run::in_flight(last, jobs, SOAK_IN_FLIGHT)));
+            run::run(stack, &runs, &ways, &log, keep).await
         }
-        Action::Measure { jobs, in_flight, queued, crew, table, queue_url_prefix, stack_pids, log, result } => {
-            qsketch_runtime::log::start(&log);
-            let load = Load { jobs, in_flight, is_queued: queued, is_crew: crew, table, queue_url_prefix, stack_pids };
-            let measured = measure(&load, say_done).await?;
-            std::fs::write(&result, serde_json::to_vec(&measured)?)?;
+        Action::Measure { on, jobs, in_flight, queued, stack_pids } => {
+            qsketch_runtime::log::start(&on.log);
+            let (way, table, queue_url_prefix) = (on.way, on.table, on.queue_url_prefix);
+            let load = Load { jobs, in_flight, is_queued: queued, way, table, queue_url_prefix, stack_pids };
+            let measured = measure(&load, run::say_done).await?;
+            std::fs::write(&on.result, serde_json::to_vec(&measured)?)?;
             // Polls may still be open: nobody needs their answers, and the queues are this run's own.
+            std::process::exit(0)
+        }
+        Action::Agree { on, writes_only } => {
+            qsketch_runtime::log::start(&on.log);
+            let sdk = qsketch_aws::sdk_config().await;
+            let meter = Arc::new(Meter::default());
+            let ports = Ports {
+                table: Arc::new(DynamoTable::new(&sdk, &on.table).metered(Arc::clone(&meter))),
+                queues: Arc::new(SqsQueues::new(&sdk, &queue_prefix(&on.queue_url_prefix, 0))),
+                store: Arc::new(S3Store::new(&sdk, "none")),
+                clock: Arc::new(SystemClock),
+            };
+            let told = if writes_only { Told::Writes } else { Told::All };
+            let agreement = agree(&ports, Box::new(move || meter.read().into()), on.way, told).await?;
+            std::fs::write(&on.result, serde_json::to_vec(&agreement)?)?;
             std::process::exit(0)
         }
         Action::ServeTable { port } => serve_table(port).await,
     }
 }
 
-#[derive(Clone, Copy)]
-struct Run {
-    jobs: u32,
-    in_flight: u32,
-    is_queued: bool,
-    is_crew: bool,
-}
-
-/// The parent reads it for the progress bar.
-#[allow(clippy::print_stdout)]
-fn say_done(done: usize) {
-    if done.is_multiple_of(10) {
-        println!("{done}");
+fn count_account(keep: bool) -> Result<()> {
+    let counted = account::count(&|ports| ports)?;
+    if !keep {
+        run::say(counted.to_string().trim_end());
+        return Ok(());
     }
-}
-
-async fn run(kind: StackKind, runs: &[Run], log: &str, keep: bool) -> Result<()> {
-    let stack = Stack::start(kind, &root()).await?;
-    // The first run warms the stack up and is thrown away.
-    let warm_up = Run { jobs: 100, in_flight: 16, is_queued: false, is_crew: false };
-    one(&stack, warm_up, "warm-up", log).await?;
-    let mut results = Results {
-        stack: kind.name().to_owned(),
-        machine: Machine::of_now(&root(), kind.about(), log),
-        command: kind.command().to_owned(),
-        runs: Vec::new(),
-    };
-    for (index, run) in runs.iter().enumerate() {
-        let measured = one(&stack, *run, &format!("run{index}"), log).await?;
-        say(&report::line(&measured));
-        results.runs.push(measured);
-    }
-    if keep {
-        let docs = root().join("docs");
-        std::fs::create_dir_all(docs.join("benchmarks"))?;
-        report::write(&docs, &results)?;
-        say(&format!("written: docs/benchmarks/{0}.json, docs/benchmarks/{0}.svg, docs/benchmarks.md", kind.name()));
-    }
+    let path = account::path(&root());
+    std::fs::write(&path, counted.to_string()).with_context(|| format!("write {}", path.display()))?;
+    run::say("written: tests/bench/account.txt");
     Ok(())
-}
-
-async fn one(stack: &Stack, run: Run, name: &str, log: &str) -> Result<Measured> {
-    let prefix = stack.prepare(name).await?;
-    let folder = tempfile::tempdir()?;
-    let result = folder.path().join("result.json");
-    let pids: Vec<String> = stack.pids().iter().map(ToString::to_string).collect();
-    let mut command = Command::new(std::env::current_exe()?);
-    command
-        .args(["measure", "--jobs", &run.jobs.to_string(), "--in-flight", &run.in_flight.to_string()])
-        .args(run.is_queued.then_some("--queued"))
-        .args(run.is_crew.then_some("--crew"))
-        .args(["--table", name, "--queue-url-prefix", &prefix, "--stack-pids", &pids.join(","), "--log", log])
-        .arg("--result")
-        .arg(&result)
-        .envs(stack.environment())
-        .env_remove("AWS_ENDPOINT_URL")
-        .env_remove("AWS_PROFILE")
-        .stdout(Stdio::piped())
-        .stderr(std::fs::File::create(folder.path().join("log"))?);
-    let bar = ProgressBar::new(u64::from(run.jobs));
-    bar.set_style(ProgressStyle::with_template("{prefix:>24} {wide_bar} {pos}/{len} jobs, {eta} left")?);
-    bar.set_prefix(if run.is_queued { format!("{} queued", run.jobs) } else { format!("{} in flight", run.in_flight) });
-    let mut child = command.spawn()?;
-    let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-    tokio::task::spawn_blocking({
-        let bar = bar.clone();
-        move || {
-            for line in lines.map_while(Result::ok) {
-                if let Ok(done) = line.parse() {
-                    bar.set_position(done);
-                }
-            }
-        }
-    })
-    .await?;
-    let code = child.wait()?;
-    bar.finish_and_clear();
-    if !code.success() {
-        let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-        let last: Vec<&str> = log.lines().rev().take(5).collect();
-        bail!("the run broke off ({code}):\n{}", last.into_iter().rev().collect::<Vec<_>>().join("\n"));
-    }
-    Ok(serde_json::from_slice(&std::fs::read(&result)?)?)
-}
-
-#[allow(clippy::print_stdout)]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -13,6 +13,8 @@ use qsketch_runtime::{Delivery, PortError, Ports, QueueName, Queues, Table};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use crate::prices::requests;
+
 /// What was called, by kind: `table.claim`, `queues.receive` and so on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
@@ -20,6 +22,47 @@ pub struct Tally {
     pub calls: BTreeMap<String, u64>,
     /// Messages that these calls carried, for the queues.
     pub messages: BTreeMap<String, u64>,
+    /// As how many requests these calls are billed, for the queues.
+    #[serde(default)]
+    pub requests: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// Leaves one kind out.
+    pub fn forget(&mut self, kind: &str) {
+        for all in [&mut self.calls, &mut self.messages, &mut self.requests] {
+            all.remove(kind);
+        }
+    }
+}
+
+/// What came since `before`; kinds of which none came are left out.
+impl core::ops::Sub<&Self> for Tally {
+    type Output = Self;
+
+    fn sub(self, before: &Self) -> Self {
+        let since = |now: BTreeMap<String, u64>, before: &BTreeMap<String, u64>| {
+            let since = |(kind, sum): (String, u64)| {
+                let before = before.get(&kind).copied().unwrap_or_default();
+                (sum > before).then(|| (kind, sum - before))
+            };
+            now.into_iter().filter_map(since).collect()
+        };
+        Self {
+            calls: since(self.calls, &before.calls),
+            messages: since(self.messages, &before.messages),
+            requests: since(self.requests, &before.requests),
+        }
+    }
+}
+
+/// Whether the times of every call are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracing {
+    /// They are only counted.
+    Off,
+    /// Their times are kept.
+    On,
 }
 
 /// One call, in microseconds since the meter began.
@@ -49,10 +92,10 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter from now on; `is_tracing` also keeps the times of every call.
+    /// A meter from now on.
     #[must_use]
-    pub fn new(is_tracing: bool) -> Arc<Self> {
-        let state = State { calls: is_tracing.then(Vec::new), ..State::default() };
+    pub fn new(tracing: Tracing) -> Arc<Self> {
+        let state = State { calls: (tracing == Tracing::On).then(Vec::new), ..State::default() };
         Arc::new(Self { began: Instant::now(), state: Mutex::new(state) })
     }
 
@@ -104,12 +147,15 @@ impl Meter {
         u64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn count(&self, kind: String, target: String, messages: usize, began: Instant) {
+    fn count(&self, kind: String, target: String, began: Instant, carried: Option<Carried>) {
         let (began_micros, ended_micros) = (self.micros(began), self.micros(Instant::now()));
         let mut state = self.state();
         *state.tally.calls.entry(kind.clone()).or_default() += 1;
-        if messages > 0 {
-            *state.tally.messages.entry(kind.clone()).or_default() += messages as u64;
+        if let Some(Carried { messages, bytes }) = carried {
+            *state.tally.requests.entry(kind.clone()).or_default() += requests(bytes);
+            if messages > 0 {
+                *state.tally.messages.entry(kind.clone()).or_default() += messages;
+            }
         }
         if let Some(calls) = &mut state.calls {
             calls.push(TimedCall { kind, target, began_micros, ended_micros });
@@ -128,6 +174,26 @@ impl Meter {
     }
 }
 
+/// What a call of the queues carried.
+#[derive(Clone, Copy, Default)]
+struct Carried {
+    messages: u64,
+    bytes: u64,
+}
+
+impl Carried {
+    fn bodies<'a>(bodies: impl Iterator<Item = &'a str>) -> Self {
+        bodies.fold(Self::default(), |sum, body| Self {
+            messages: sum.messages + 1,
+            bytes: sum.bytes + body.len() as u64,
+        })
+    }
+
+    const fn receipts(count: usize) -> Self {
+        Self { messages: count as u64, bytes: 0 }
+    }
+}
+
 struct MeteredTable {
     meter: Arc<Meter>,
     inner: Arc<dyn Table>,
@@ -137,7 +203,7 @@ impl MeteredTable {
     async fn call<T: Send>(&self, kind: &str, target: &str, call: impl Future<Output = T> + Send) -> T {
         let began = Instant::now();
         let answer = call.await;
-        self.meter.count(format!("table.{kind}"), target.to_owned(), 0, began);
+        self.meter.count(format!("table.{kind}"), target.to_owned(), began, None);
         answer
     }
 }
@@ -204,8 +270,8 @@ struct MeteredQueues {
 }
 
 impl MeteredQueues {
-    fn count(&self, kind: &str, queue: &QueueName, messages: usize, began: Instant) {
-        self.meter.count(format!("queues.{kind}"), queue.as_str().to_owned(), messages, began);
+    fn count(&self, kind: &str, queue: &QueueName, carried: Carried, began: Instant) {
+        self.meter.count(format!("queues.{kind}"), queue.as_str().to_owned(), began, Some(carried));
     }
 }
 
@@ -221,35 +287,35 @@ impl Queues for MeteredQueues {
         let began = Instant::now();
         let deliveries = self.inner.receive(queue, most, wait, hide).await?;
         let kind = if deliveries.is_empty() { "receive-empty" } else { "receive" };
-        self.count(kind, queue, deliveries.len(), began);
+        self.count(kind, queue, Carried::bodies(deliveries.iter().map(|delivery| &*delivery.body)), began);
         Ok(deliveries)
     }
 
     async fn send(&self, queue: &QueueName, messages: &[Outgoing]) -> Result<Vec<Result<(), PortError>>, PortError> {
         let began = Instant::now();
         let answer = self.inner.send(queue, messages).await;
-        self.count("send", queue, messages.len(), began);
+        self.count("send", queue, Carried::bodies(messages.iter().map(|message| &*message.body)), began);
         answer
     }
 
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), PortError> {
         let began = Instant::now();
         let answer = self.inner.delete(queue, receipts).await;
-        self.count("delete", queue, receipts.len(), began);
+        self.count("delete", queue, Carried::receipts(receipts.len()), began);
         answer
     }
 
     async fn hide(&self, queue: &QueueName, receipt: &Receipt, hide: Duration) -> Result<Hidden, PortError> {
         let began = Instant::now();
         let answer = self.inner.hide(queue, receipt, hide).await;
-        self.count("hide", queue, 1, began);
+        self.count("hide", queue, Carried::receipts(1), began);
         answer
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<Depth, PortError> {
         let began = Instant::now();
         let answer = self.inner.depth(queue).await;
-        self.count("depth", queue, 0, began);
+        self.count("depth", queue, Carried::receipts(0), began);
         answer
     }
 }

@@ -15,7 +15,8 @@ use clap::ValueEnum;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::measure::INTAKE;
+use crate::agree::Told;
+use crate::consumers::INTAKE;
 use crate::pipeline::STEPS;
 
 /// How long an emulator may take to answer.
@@ -52,6 +53,25 @@ impl StackKind {
         match self {
             Self::Ministack => "make bench",
             Self::Fast => "make bench BENCH=fast",
+        }
+    }
+
+    /// What runs on it before anything is measured, as jobs and jobs in flight: until then the fast stack's Java runtime
+    /// is still compiling.
+    #[must_use]
+    pub const fn warm_up(self) -> (u32, u32) {
+        match self {
+            Self::Ministack => (200, 32),
+            Self::Fast => (2_000, 32),
+        }
+    }
+
+    /// Of which calls its table reports what they consumed.
+    #[must_use]
+    pub const fn told(self) -> Told {
+        match self {
+            Self::Ministack => Told::Writes,
+            Self::Fast => Told::All,
         }
     }
 
@@ -138,17 +158,21 @@ impl Stack {
         ]
     }
 
-    /// Makes queues and a table of this name for one run: a poll that the last run left open can't touch them.
+    /// Makes a table of this name for one run, and so many sets of queues: a poll that the last run left open can't touch
+    /// them.
     ///
-    /// Returns the URL of a queue without its name.
+    /// Returns the URL of a queue without the number of its set and its name.
     ///
     /// # Errors
     /// An emulator refuses.
-    pub async fn prepare(&self, name: &str) -> Result<String> {
+    pub async fn prepare(&self, name: &str, sets: usize) -> Result<String> {
         let client = aws_sdk_sqs::Client::new(&sdk(&self.sqs).await);
-        for queue in STEPS.into_iter().chain([INTAKE]) {
-            for queue in [format!("{name}-{queue}"), format!("{name}-{queue}-dead")] {
-                client.create_queue().queue_name(&queue).send().await.with_context(|| format!("make queue {queue}"))?;
+        for set in 0..sets {
+            for queue in STEPS.into_iter().chain([INTAKE]) {
+                for queue in [format!("{name}-{set}-{queue}"), format!("{name}-{set}-{queue}-dead")] {
+                    let made = client.create_queue().queue_name(&queue).send().await;
+                    made.with_context(|| format!("make queue {queue}"))?;
+                }
             }
         }
         create_table(&sdk(&self.dynamodb).await, name).await?;
@@ -212,7 +236,7 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-async fn sdk(endpoint: &str) -> aws_config::SdkConfig {
+pub(crate) async fn sdk(endpoint: &str) -> aws_config::SdkConfig {
     aws_config::defaults(aws_config::BehaviorVersion::latest())
         .endpoint_url(endpoint)
         .region(aws_config::Region::new("us-east-1"))
@@ -222,7 +246,7 @@ async fn sdk(endpoint: &str) -> aws_config::SdkConfig {
 }
 
 /// The table as the template has it.
-async fn create_table(sdk: &aws_config::SdkConfig, name: &str) -> Result<()> {
+pub(crate) async fn create_table(sdk: &aws_config::SdkConfig, name: &str) -> Result<()> {
     let client = aws_sdk_dynamodb::Client::new(sdk);
     let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
     let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
