@@ -26,6 +26,10 @@ pub use queues::SqsQueues;
 pub use store::S3Store;
 pub use table::DynamoTable;
 
+/// The allocator of every service: about a fifth of a call's processor time went to the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How often the SDK tries a call, the first time included.
 ///
 /// Each call of ours is safe to repeat: conditional writes know their owner again, sends are repeatable, keys of files

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use qsketch_core::Pipeline;
-use qsketch_core::pipeline::PipelineError;
+use qsketch_core::pipeline::{PipelineError, StepSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::five_steps;
@@ -16,11 +16,15 @@ pub enum Way {
     Queues,
     /// The process hands light successors on to itself instead of sending them.
     HandedOn,
+    /// Every task has a message of its own, and its first attempt begins without a claim.
+    Unclaimed,
+    /// Both: handed on, and begun without a claim.
+    HandedOnUnclaimed,
 }
 
 impl Way {
     /// All of them, in the order of the reports.
-    pub const ALL: [Self; 2] = [Self::Queues, Self::HandedOn];
+    pub const ALL: [Self; 4] = [Self::Queues, Self::HandedOn, Self::Unclaimed, Self::HandedOnUnclaimed];
 
     /// Its name on the command line.
     #[must_use]
@@ -28,6 +32,8 @@ impl Way {
         match self {
             Self::Queues => "queues",
             Self::HandedOn => "handed-on",
+            Self::Unclaimed => "unclaimed",
+            Self::HandedOnUnclaimed => "handed-on-unclaimed",
         }
     }
 
@@ -37,13 +43,15 @@ impl Way {
         match self {
             Self::Queues => "through the queues",
             Self::HandedOn => "handed on",
+            Self::Unclaimed => "through the queues, unclaimed",
+            Self::HandedOnUnclaimed => "handed on, unclaimed",
         }
     }
 
     /// Whether the workers of the process are a crew.
     #[must_use]
     pub const fn is_crew(self) -> bool {
-        matches!(self, Self::HandedOn)
+        matches!(self, Self::HandedOn | Self::HandedOnUnclaimed)
     }
 
     /// The job's pipeline.
@@ -52,7 +60,8 @@ impl Way {
     /// [`PipelineError`] never: a test builds all of them.
     pub fn pipeline(self) -> Result<Pipeline, PipelineError> {
         match self {
-            Self::Queues | Self::HandedOn => five_steps(),
+            Self::Queues | Self::HandedOn => five_steps(StepSpec::light),
+            Self::Unclaimed | Self::HandedOnUnclaimed => five_steps(StepSpec::unclaimed),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One suite for every implementation of the ports: what the shell relies on, and nothing else.
 //!
 //! ```text
-//!   table_cases() ─┐                 ┌─ tests/sim.rs   on the simulated world
+//!   table_cases() ─┐
+//!   shard_cases() ─┤                 ┌─ tests/sim.rs   on the simulated world
 //!   queue_cases() ─┼─ check(world) ──┤
 //!   store_cases() ─┘                 └─ tests/aws.rs   on MiniStack, the table on dynoxide too
 //! ```
@@ -11,6 +12,7 @@
 
 mod gallery;
 mod queues;
+mod shards;
 mod store;
 mod table;
 mod units;
@@ -23,6 +25,7 @@ use futures_util::future::{BoxFuture, join_all};
 use qsketch_runtime::{Ports, QueueName};
 
 pub use queues::queue_cases;
+pub use shards::shard_cases;
 pub use store::store_cases;
 pub use table::table_cases;
 pub use units::walk;

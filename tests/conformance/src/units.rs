@@ -23,6 +23,7 @@ pub async fn walk<U>(table: &dyn Table, id: &JobId, read: impl Fn() -> U + Send)
             },
             Step::LoadInput(id) => drop(table.load_input(&id).await.with_context(|| name.clone())?),
             Step::LoadJob(id) => drop(table.load_job(&id).await.with_context(|| name.clone())?),
+            Step::LoadShard(id, shard) => drop(table.load_shard(&id, &shard).await.with_context(|| name.clone())?),
             Step::LoadTask(id, task) => drop(table.load_task(&id, &task).await.with_context(|| name.clone())?),
         }
         told.push((name, read()));
@@ -35,6 +36,7 @@ enum Step {
     LoadInput(JobId),
     LoadJob(JobId),
     LoadTask(JobId, TaskId),
+    LoadShard(JobId, qsketch_core::ShardId),
 }
 
 type Steps = Vec<(String, Step)>;
@@ -74,6 +76,22 @@ fn life(id: &JobId) -> Result<Steps> {
         result: Some(gallery::UNICODE.to_owned()),
         close: Some(gallery::full_closing(Verdict::Completed, "c")?),
     };
+    let (shard, done) = ("w@0/3".parse::<qsketch_core::ShardId>()?, gallery::done(1, None));
+    let element = |element| Write::RecordElement {
+        shard: shard.clone(),
+        element,
+        closing: 0,
+        done: done.clone(),
+        expires_at: 1_900_000_000,
+    };
+    step("a wide step's first record in a shard", write(element(96)));
+    step("its second", write(element(97)));
+    step(
+        "a tombstone",
+        write(Write::Bury { shard: shard.clone(), element: 98, closing: 0, expires_at: 1_900_000_000 }),
+    );
+    step("a load of the shard", Step::LoadShard(id.clone(), shard.clone()));
+    step("its fold", write(Write::Fold { shard: shard.clone(), closing: 0, at: NOW, close: None }));
     step("the last record closes the job", write(last));
     let task = "z@0".parse()?;
     let last = Write::RecordFinal { task, closing: 0, done: gallery::done(1, None) };

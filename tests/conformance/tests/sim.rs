@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use qsketch_conformance::{Case, World, check, failures, queue_cases, store_cases, table_cases};
+use qsketch_conformance::{Case, World, check, failures, queue_cases, shard_cases, store_cases, table_cases};
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write};
 use qsketch_runtime::ports::{Depth, Hidden, Outgoing, Parts, Receipt, Stored};
@@ -28,7 +28,7 @@ fn world(sim: &Sim) -> World {
 
 #[tokio::test(start_paused = true)]
 async fn the_simulated_table_conforms() -> Result<()> {
-    check(&world(&Sim::new(1)), table_cases()).await
+    check(&world(&Sim::new(1)), table_cases().into_iter().chain(shard_cases()).collect()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,7 +45,8 @@ async fn the_simulated_store_conforms() -> Result<()> {
 async fn all_of_it_conforms_with_latency_too() -> Result<()> {
     let sim = Sim::new(2);
     sim.set_latency(Duration::from_millis(15));
-    let all: Vec<Case> = table_cases().into_iter().chain(queue_cases()).chain(store_cases()).collect();
+    let all: Vec<Case> =
+        table_cases().into_iter().chain(shard_cases()).chain(queue_cases()).chain(store_cases()).collect();
     check(&world(&sim), all).await
 }
 
@@ -183,7 +184,7 @@ async fn every_broken_world_is_caught() {
         let broken = Arc::new(Broken { inner: whole.ports.clone(), how });
         let clock = Arc::clone(&whole.ports.clock);
         let ports = Ports { table: broken.clone(), queues: broken.clone(), store: broken, clock };
-        let all = table_cases().into_iter().chain(queue_cases()).chain(store_cases()).collect();
+        let all = table_cases().into_iter().chain(shard_cases()).chain(queue_cases()).chain(store_cases()).collect();
         let failed = failures(&World { ports, ..whole }, all).await;
         assert!(failed.iter().any(|failure| failure.starts_with(case)), "{how:?} was not caught: {failed:?}");
     }
