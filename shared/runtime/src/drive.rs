@@ -58,6 +58,8 @@ pub struct Worker {
     announcer: Announcer,
     dir: PathBuf,
     pipelines: Mutex<HashMap<PipelineHash, Arc<Pipeline>>>,
+    /// Held while a pipeline is loaded: of many messages that need it at once, one loads it.
+    loading: tokio::sync::Mutex<()>,
 }
 
 impl Worker {
@@ -67,7 +69,8 @@ impl Worker {
         let dir = std::env::temp_dir();
         let announcer = Announcer::default();
         let crew = Crew::default();
-        Self { ports, outbox, crew, queue, handler, announcer, dir, pipelines: Mutex::default() }
+        let (pipelines, loading) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { ports, outbox, crew, queue, handler, announcer, dir, pipelines, loading }
     }
 
     /// The same worker, which tells its parent of process groups and keeps its scratch files in `dir`.
@@ -356,8 +359,13 @@ impl Worker {
     }
 
     async fn pipeline(&self, hash: &PipelineHash) -> Result<Option<Arc<Pipeline>>, PortError> {
-        if let Some(known) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
-            return Ok(Some(Arc::clone(known)));
+        let known = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(hash).map(Arc::clone);
+        if let Some(known) = known() {
+            return Ok(Some(known));
+        }
+        let _loading = self.loading.lock().await;
+        if let Some(known) = known() {
+            return Ok(Some(known));
         }
         let Some(loaded) = patiently(|| self.ports.table.load_pipeline(hash)).await?.map(Arc::new) else {
             return Ok(None);

@@ -22,3 +22,4 @@ pub mod stack;
 pub mod submissions;
 pub mod usage;
 pub mod way;
+pub mod wide;

@@ -209,6 +209,20 @@ impl Drop for Stack {
     }
 }
 
+/// A new in-memory DynamoDB within this process, with a table: how to reach it, and the table's name.
+///
+/// # Errors
+/// It does not answer.
+pub async fn table_in_memory() -> Result<(aws_config::SdkConfig, String)> {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let database = dynoxide::Database::memory().map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    tokio::spawn(dynoxide::server::serve_on(listener, database));
+    let (sdk, name) = (sdk(&endpoint).await, "wide".to_owned());
+    create_table(&sdk, &name).await?;
+    Ok((sdk, name))
+}
+
 /// Serves an in-memory DynamoDB until it is ended.
 ///
 /// # Errors

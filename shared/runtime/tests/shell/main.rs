@@ -13,3 +13,4 @@ mod poison;
 mod stage;
 mod stopping;
 mod unclaimed;
+mod wide;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use qsketch_core::decide::{Output, start_message};
 use qsketch_core::pipeline::{RetryPolicy, Timeouts};
-use qsketch_core::{Failure, Input, Job, JobId, JobStatus, Pipeline, StepSpec, TaskId, Tenant, Time, Write};
+use qsketch_core::{Failure, Input, Job, JobId, JobStatus, Pipeline, StepName, StepSpec, TaskId, Tenant, Time, Write};
 use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::crew::Crew;
 use qsketch_runtime::poll::{self, Polling};
@@ -75,6 +75,8 @@ pub struct Stage {
     is_crew: bool,
     /// Whether an attempt keeps an output.
     keeps: bool,
+    /// How many elements the list of `a` has.
+    width: u32,
 }
 
 impl Stage {
@@ -104,7 +106,29 @@ impl Stage {
             played: Arc::default(),
             is_crew: false,
             keeps: true,
+            width: WIDTH,
         }
+    }
+
+    /// The same stage with the pipeline of another one.
+    pub fn like(self, other: &Self) -> Self {
+        Self { pipeline: other.pipeline.clone(), is_crew: other.is_crew, keeps: other.keeps, ..self }
+    }
+
+    /// The same stage with a list of so many elements.
+    pub fn wide(self, width: u32) -> Self {
+        Self { width, ..self }
+    }
+
+    /// The same stage with `c` mapped over the list too, after `b`.
+    pub fn mapped_twice(mut self) -> Self {
+        let [a, b, c] = ["a", "b", "c"].map(|name| {
+            let step = self.pipeline.steps().iter().find(|step| step.name.as_str() == name).unwrap();
+            StepSpec::new(name).timeouts(step.timeouts.clone()).retry(step.retry.clone())
+        });
+        let builder = Pipeline::builder("p").step(a).step(b.over("a")).step(c.over("a").after(["b"]));
+        self.pipeline = builder.finalizer(StepSpec::new("z")).build().unwrap();
+        self
     }
 
     /// The same stage with light steps only.
@@ -209,8 +233,12 @@ impl Stage {
     }
 
     fn consumer_in(&self, crew: &Crew, ports: &Ports, outbox: &Outbox, queue: &str) -> Arc<Worker> {
-        let handler =
-            Arc::new(Player { keeps: self.keeps, script: Arc::clone(&self.script), played: Arc::clone(&self.played) });
+        let handler = Arc::new(Player {
+            keeps: self.keeps,
+            width: self.width,
+            script: Arc::clone(&self.script),
+            played: Arc::clone(&self.played),
+        });
         Arc::new(Worker::new(ports.clone(), outbox.clone(), QueueName::new(queue), handler).in_crew(crew.clone()))
     }
 
@@ -359,6 +387,7 @@ const TRIES: usize = 50;
 
 struct Player {
     keeps: bool,
+    width: u32,
     script: Arc<Script>,
     played: Arc<Mutex<Vec<Played>>>,
 }
@@ -371,11 +400,11 @@ impl Handler for Player {
         let result = match play {
             Play::Work(span) => {
                 tokio::time::sleep(span).await;
-                Ok(output(attempt))
+                Ok(output(attempt, self.width))
             }
             Play::Make(span) => {
                 tokio::time::sleep(span).await;
-                make(attempt, self.keeps).await.map(|()| output(attempt))
+                make(attempt, self.keeps).await.map(|()| output(attempt, self.width))
             }
             Play::Fail(failure) => Err(failure),
             Play::Hang => core::future::pending().await,
@@ -389,10 +418,10 @@ impl Handler for Player {
     }
 }
 
-fn output(attempt: &Attempt) -> Output {
+fn output(attempt: &Attempt, width: u32) -> Output {
     let is_start = attempt.task().step().as_str() == "a";
-    let result = (attempt.task().step().as_str() == "c").then(|| attempt.ports().store.location("result"));
-    Output { width: is_start.then_some(WIDTH), result }
+    let result = (attempt.task().to_string() == "c").then(|| attempt.ports().store.location("result"));
+    Output { width: is_start.then_some(width), result }
 }
 
 /// Reads the inputs' outputs and keeps one of its own that names them; the finalizer notifies.
@@ -403,14 +432,22 @@ async fn make(attempt: &Attempt, keeps: bool) -> Result<(), Failure> {
         "c" => "b",
         _ => "",
     };
-    if let Ok(step) = inputs.try_into()
+    if let Ok(step) = StepName::try_from(inputs)
         && keeps
     {
-        for input in attempt.tasks_of(&step) {
+        // An element of a step that is mapped after another one reads the same element of that.
+        let inputs = match attempt.index().filter(|_| inputs == "b") {
+            Some(index) => {
+                let task = TaskId::element(step, index);
+                vec![(task.clone(), patiently(|| attempt.record_of(&task)).await?)]
+            }
+            None => patiently(|| attempt.records_of(&step)).await?,
+        };
+        for (input, done) in inputs {
             let bytes = patiently(|| attempt.get(&input, OUTPUT, 1_000)).await?;
             let made = String::from_utf8(bytes).unwrap();
             let nonce = made.lines().next().and_then(|line| line.strip_prefix("made ")).unwrap();
-            text.push_str(&format!("in {input} {} {nonce}\n", attempt.job().done[&input].attempt));
+            text.push_str(&format!("in {input} {} {nonce}\n", done.attempt));
         }
     }
     if keeps {
