@@ -1,7 +1,7 @@
 //! Natural batching: at most one call in flight per queue, and what comes meanwhile goes into the next one.
 //!
 //! No timer holds a send back: a single message leaves at once, and a busy queue fills its batches by itself. Nobody waits
-//! for a delete, so that deletes are collected for [`DELETE_PAUSE`].
+//! for a delete, so that deletes are collected for a tenth of a second.
 
 use core::time::Duration;
 use std::collections::HashMap;
