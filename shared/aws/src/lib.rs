@@ -5,6 +5,7 @@
 
 mod error;
 pub mod host;
+mod lists;
 mod meter;
 mod queues;
 mod shards;
@@ -61,8 +62,10 @@ pub async fn sdk_config() -> SdkConfig {
 /// The ports of a deployment.
 #[must_use]
 pub fn connect(settings: &Settings, sdk: &SdkConfig) -> Ports {
+    let table = Arc::new(DynamoTable::new(sdk, &settings.table));
     Ports {
-        table: Arc::new(DynamoTable::new(sdk, &settings.table)),
+        lists: Arc::clone(&table) as Arc<dyn qsketch_runtime::Lists>,
+        table,
         queues: Arc::new(SqsQueues::new(sdk, &settings.queue_url_prefix)),
         store: Arc::new(S3Store::new(sdk, &settings.bucket)),
         clock: Arc::new(SystemClock),

@@ -10,6 +10,7 @@ pub struct Meter {
     table_writes: AtomicU64,
     index_writes: AtomicU64,
     table_reads: AtomicU64,
+    lists: AtomicU64,
 }
 
 /// The sums of a [`Meter`], in whole capacity units.
@@ -21,6 +22,8 @@ pub struct Metered {
     pub index_writes: u64,
     /// Read units of the table, strongly consistent.
     pub table_reads: u64,
+    /// Halves of read units of lists, which are eventually consistent.
+    pub list_halves: u64,
 }
 
 impl Meter {
@@ -32,6 +35,7 @@ impl Meter {
             table_writes: whole(&self.table_writes),
             index_writes: whole(&self.index_writes),
             table_reads: whole(&self.table_reads),
+            list_halves: self.lists.load(Ordering::Relaxed),
         }
     }
 
@@ -45,6 +49,11 @@ impl Meter {
             consumed.table().map_or_else(|| total.saturating_sub(indexes), |table| halves(table.capacity_units()));
         self.table_writes.fetch_add(table, Ordering::Relaxed);
         self.index_writes.fetch_add(indexes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn listed(&self, consumed: &[ConsumedCapacity]) {
+        let units = consumed.iter().map(|consumed| halves(consumed.capacity_units())).sum();
+        self.lists.fetch_add(units, Ordering::Relaxed);
     }
 
     pub(crate) fn read_item(&self, consumed: Option<&ConsumedCapacity>) {

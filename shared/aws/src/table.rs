@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::error::port_error;
 use crate::meter::Meter;
 
-type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// The most pages of 1 MB that one query of a job's parts may take: the widest job has ten thousand parts of under a
 /// kilobyte for each of its steps.
@@ -32,8 +32,8 @@ const PAGES_MAX: usize = 1_000;
 
 /// A job table.
 pub struct DynamoTable {
-    client: Client,
-    table: String,
+    pub(crate) client: Client,
+    pub(crate) table: String,
     meter: Option<Arc<Meter>>,
 }
 
@@ -54,8 +54,14 @@ impl DynamoTable {
     }
 
     /// Whether the store is asked what a call consumed: only for a meter, since the answers grow by it.
-    fn capacity(&self) -> Option<ReturnConsumedCapacity> {
+    pub(crate) fn capacity(&self) -> Option<ReturnConsumedCapacity> {
         self.meter.as_ref().map(|_| ReturnConsumedCapacity::Indexes)
+    }
+
+    pub(crate) fn listed(&self, consumed: &[ConsumedCapacity]) {
+        if let Some(meter) = &self.meter {
+            meter.listed(consumed);
+        }
     }
 
     fn wrote(&self, consumed: Option<&ConsumedCapacity>) {
@@ -197,7 +203,7 @@ impl DynamoTable {
     }
 
     /// Reads an item; one of a newer release is told apart from a damaged one.
-    fn read<T: DeserializeOwned>(&self, key: &str, part: &str, item: Item) -> Result<T, PortError> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, key: &str, part: &str, item: Item) -> Result<T, PortError> {
         self.check_layout(key, part, &item)?;
         serde_dynamo::from_item(item)
             .map_err(|error| PortError::new(self.what("read", key, part), PortErrorKind::Damaged).because(error))

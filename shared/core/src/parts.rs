@@ -189,7 +189,7 @@ impl Job {
             refusal: None,
             check_shard: Some(check_shard(&id)),
             check_at: Some(now.plus(PATIENCE.min(shortest))),
-            tenant_day: format!("{tenant}#{}", now.day()),
+            tenant_day: tenant_day(&tenant, now),
             expires_at: expires_at(deadline),
             job_id: id,
             tenant,
@@ -213,6 +213,12 @@ impl Job {
 #[must_use]
 pub fn expires_at(deadline: Time) -> u64 {
     deadline.plus(KEEP_AFTER_DEADLINE).epoch_secs()
+}
+
+/// The key of a tenant's jobs of one UTC day in the index for lists.
+#[must_use]
+pub fn tenant_day(tenant: &Tenant, at: Time) -> String {
+    format!("{tenant}#{}", at.day())
 }
 
 fn check_shard(id: &JobId) -> String {

@@ -29,6 +29,18 @@ impl Time {
         self.0 / 1_000
     }
 
+    /// The first moment of its day in UTC.
+    #[must_use]
+    pub const fn day_begin(self) -> Self {
+        Self(self.0 - self.0 % DAY_MILLIS)
+    }
+
+    /// The last moment of its day in UTC.
+    #[must_use]
+    pub const fn day_end(self) -> Self {
+        Self(self.day_begin().0.saturating_add(DAY_MILLIS - 1))
+    }
+
     /// The day in UTC as `YYYY-MM-DD`.
     #[must_use]
     pub fn day(self) -> String {
@@ -106,6 +118,8 @@ mod tests {
         assert_eq!(Time(951_782_400_000).to_string(), "2000-02-29T00:00:00.000Z");
         assert_eq!(Time(1_795_382_157_042).to_string(), "2026-11-22T21:15:57.042Z");
         assert_eq!(Time(1_795_382_157_042).day(), "2026-11-22");
+        assert_eq!(Time(1_795_382_157_042).day_begin().to_string(), "2026-11-22T00:00:00.000Z");
+        assert_eq!(Time(1_795_382_157_042).day_end().to_string(), "2026-11-22T23:59:59.999Z");
     }
 
     #[test]

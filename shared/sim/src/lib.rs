@@ -231,8 +231,10 @@ impl Process {
 }
 
 fn ports(world: &Arc<World>, actor: &Arc<Actor>) -> Ports {
+    let table = Arc::new(SimTable::new(Arc::clone(world), Arc::clone(actor)));
     Ports {
-        table: Arc::new(SimTable::new(Arc::clone(world), Arc::clone(actor))),
+        lists: Arc::clone(&table) as Arc<dyn qsketch_runtime::Lists>,
+        table,
         queues: Arc::new(SimQueues::new(Arc::clone(world), Arc::clone(actor))),
         store: Arc::new(SimStore::new(Arc::clone(world), Arc::clone(actor))),
         clock: Arc::clone(&world.clock) as Arc<dyn qsketch_runtime::Clock>,

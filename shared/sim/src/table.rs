@@ -1,15 +1,16 @@
 //! The job table in memory: [`qsketch_core::write::apply`] is all it knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use qsketch_core::parts::tenant_day;
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::size::{Consistency, Item, READ_UNIT_PARTS, WriteUnits, read_halves, refused, written};
+use qsketch_core::size::{Consistency, Item, READ_UNIT_PARTS, TENANT_INDEX, WriteUnits, read_halves, refused, written};
 use qsketch_core::write::apply;
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Time, Write};
-use qsketch_runtime::ports::Parts;
-use qsketch_runtime::{PortError, PortErrorKind, Table};
+use qsketch_runtime::ports::{DayPage, Parts, Place, Places};
+use qsketch_runtime::{Lists, PortError, PortErrorKind, Table};
 
 use crate::world::{Actor, Port, Request, World};
 
@@ -40,8 +41,10 @@ pub struct Units {
     pub writes: u64,
     /// Write units of its indexes.
     pub index_writes: u64,
-    /// Read units: every read here is strongly consistent.
+    /// Read units of strongly consistent reads.
     pub reads: u64,
+    /// Halves of read units of lists, which are eventually consistent.
+    pub list_halves: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +58,8 @@ enum Key {
 #[derive(Default)]
 pub(crate) struct Items {
     parts: BTreeMap<(JobId, Key), Part>,
+    /// The index of tenants and days.
+    listed: BTreeMap<String, BTreeSet<Place>>,
     pipelines: BTreeMap<PipelineHash, String>,
     pub(crate) committed: Vec<Committed>,
     pub(crate) units: Units,
@@ -174,7 +179,48 @@ impl Table for SimTable {
     }
 }
 
+#[async_trait]
+impl Lists for SimTable {
+    async fn places(&self, page: &DayPage) -> Result<Places, PortError> {
+        let day = tenant_day(&page.tenant, page.until);
+        self.read("places", day.clone(), |items| Ok(items.places(&day, page))).await
+    }
+
+    async fn jobs(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Result<Job, PortError>>, PortError> {
+        let look = |items: &mut Items| {
+            let found = jobs.iter().filter_map(|id| {
+                let key = (id.clone(), Key::Job);
+                let part = items.parts.get(&key);
+                items.units.list(part.map_or(0, |part| item_of(&key, part).bytes()));
+                match part {
+                    Some(Part::Job(job)) => Some((id.clone(), Ok((**job).clone()))),
+                    _ => None,
+                }
+            });
+            Ok(found.collect())
+        };
+        self.read("jobs", format!("{} jobs", jobs.len()), look).await
+    }
+}
+
 impl Items {
+    fn places(&mut self, day: &str, page: &DayPage) -> Places {
+        let of_day = self.listed.get(day).into_iter().flatten().rev();
+        let asked = of_day
+            .skip_while(|place| place.created_at > page.until)
+            .skip_while(|place| page.after.as_ref().is_some_and(|after| *place >= after))
+            .take_while(|place| place.created_at >= page.since);
+        let places: Vec<Place> = asked.take(page.most).cloned().collect();
+        let entry = |place: &Place| {
+            let key = (place.job.clone(), Key::Job);
+            self.parts.get(&key).and_then(|part| item_of(&key, part).entry_bytes(TENANT_INDEX)).unwrap_or(0)
+        };
+        let bytes = places.iter().map(entry).sum();
+        self.units.list(bytes);
+        // The store stops at the number that was asked for, and does not look whether there is one more.
+        Places { has_more: places.len() == page.most, places }
+    }
+
     pub(crate) fn job(&mut self, job: &JobId) -> Option<&Job> {
         match self.look(job, Key::Job) {
             Some(Part::Job(job)) => Some(job),
@@ -221,6 +267,10 @@ impl Items {
             return Commit::Overtaken(current.cloned());
         };
         self.units.write(written(before.as_ref(), &item_of(&key, &next)));
+        if let (None, Part::Job(job)) = (current, &next) {
+            let place = Place { created_at: job.created_at, job: job.job_id.clone() };
+            self.listed.entry(job.tenant_day.clone()).or_default().insert(place);
+        }
         self.parts.insert(key, next.clone());
         self.committed.push(committed);
         Commit::Written(next)
@@ -228,6 +278,7 @@ impl Items {
 
     pub(crate) fn remove_job(&mut self, job: &JobId) {
         self.parts.retain(|(id, _), _| id != job);
+        self.listed.values_mut().for_each(|day| day.retain(|place| place.job != *job));
     }
 }
 
@@ -257,6 +308,10 @@ fn item_of((job, key): &(JobId, Key), part: &Part) -> Item {
 impl Units {
     fn read(&mut self, bytes: u64) {
         self.reads += read_halves(bytes, Consistency::Strong) / READ_UNIT_PARTS;
+    }
+
+    const fn list(&mut self, bytes: u64) {
+        self.list_halves += read_halves(bytes, Consistency::Eventual);
     }
 
     const fn write(&mut self, units: WriteUnits) {

@@ -83,7 +83,7 @@ async fn every_call_takes_the_latency_that_was_set_and_stands_in_the_log() {
     assert_eq!(log, [("create-job", 0), ("load-job", 10), ("load-input", 10)]);
     assert_eq!(sim.now().since(calls[0].at), Duration::from_millis(20));
     // The job enters both indexes; what is not there costs a unit to read as well.
-    assert_eq!(sim.units(), Units { writes: 1, index_writes: 2, reads: 2 });
+    assert_eq!(sim.units(), Units { writes: 1, index_writes: 2, reads: 2, list_halves: 0 });
 }
 
 #[tokio::test(start_paused = true)]

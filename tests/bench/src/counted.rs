@@ -26,13 +26,13 @@ pub struct Units {
 }
 
 impl From<Metered> for Units {
-    fn from(Metered { table_writes, index_writes, table_reads }: Metered) -> Self {
+    fn from(Metered { table_writes, index_writes, table_reads, .. }: Metered) -> Self {
         Self { table_writes, index_writes, reads: table_reads }
     }
 }
 
 impl From<qsketch_sim::Units> for Units {
-    fn from(qsketch_sim::Units { writes, index_writes, reads }: qsketch_sim::Units) -> Self {
+    fn from(qsketch_sim::Units { writes, index_writes, reads, .. }: qsketch_sim::Units) -> Self {
         Self { table_writes: writes, index_writes, reads }
     }
 }

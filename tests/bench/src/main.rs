@@ -151,8 +151,10 @@ async fn act(action: Action) -> Result<()> {
             qsketch_runtime::log::start(&on.log);
             let sdk = qsketch_aws::sdk_config().await;
             let meter = Arc::new(Meter::default());
+            let table = Arc::new(DynamoTable::new(&sdk, &on.table).metered(Arc::clone(&meter)));
             let ports = Ports {
-                table: Arc::new(DynamoTable::new(&sdk, &on.table).metered(Arc::clone(&meter))),
+                lists: Arc::clone(&table) as _,
+                table,
                 queues: Arc::new(SqsQueues::new(&sdk, &queue_prefix(&on.queue_url_prefix, 0))),
                 store: Arc::new(S3Store::new(&sdk, "none")),
                 clock: Arc::new(SystemClock),

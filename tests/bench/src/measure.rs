@@ -34,6 +34,7 @@ pub async fn measure(load: &Load, progress: impl FnMut(usize)) -> Result<Measure
     let count = if load.is_queued { sets(load.jobs, load.in_flight) } else { 1 };
     let queues = Arc::new(Sets::new((0..count).map(of_set).collect()));
     let ports = meter.around(&Ports {
+        lists: Arc::clone(&table) as _,
         table,
         queues: Arc::clone(&queues) as _,
         store: Arc::new(S3Store::new(&sdk, "none")),

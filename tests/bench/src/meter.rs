@@ -105,6 +105,7 @@ impl Meter {
         Ports {
             table: Arc::new(MeteredTable { meter: Arc::clone(self), inner: Arc::clone(&ports.table) }),
             queues: Arc::new(MeteredQueues { meter: Arc::clone(self), inner: Arc::clone(&ports.queues) }),
+            lists: Arc::clone(&ports.lists),
             store: Arc::clone(&ports.store),
             clock: Arc::clone(&ports.clock),
         }

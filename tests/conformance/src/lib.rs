@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   table_cases() ─┐
-//!   shard_cases() ─┤                 ┌─ tests/sim.rs   on the simulated world
+//!   shard_cases() ─┤
+//!   list_cases()  ─┤                 ┌─ tests/sim.rs   on the simulated world
 //!   queue_cases() ─┼─ check(world) ──┤
 //!   store_cases() ─┘                 └─ tests/aws.rs   on MiniStack, the table on dynoxide too
 //! ```
@@ -11,6 +12,7 @@
 //! Every case works on a job, queue or key of its own, so that cases run side by side on one stack.
 
 mod gallery;
+mod lists;
 mod queues;
 mod shards;
 mod store;
@@ -24,6 +26,7 @@ use anyhow::{Result, bail};
 use futures_util::future::{BoxFuture, join_all};
 use qsketch_runtime::{Ports, QueueName};
 
+pub use lists::list_cases;
 pub use queues::queue_cases;
 pub use shards::shard_cases;
 pub use store::store_cases;

@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::types::{
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use qsketch_aws::{DynamoTable, Meter, Metered, connect};
-use qsketch_conformance::{Case, World, check, queue_cases, shard_cases, store_cases, table_cases, walk};
+use qsketch_conformance::{Case, World, check, list_cases, queue_cases, shard_cases, store_cases, table_cases, walk};
 use qsketch_core::JobId;
 use qsketch_runtime::config::Settings;
 use qsketch_runtime::{PortErrorKind, Ports, QueueName};
@@ -35,8 +35,13 @@ async fn ministack_conforms() -> Result<()> {
     let emulator = MiniStack::start().await?;
     let world = world(&emulator.sdk, &format!("{}/000000000000/", emulator.endpoint)).await?;
     create_bucket(&emulator.sdk).await?;
-    let all: Vec<Case> =
-        table_cases().into_iter().chain(shard_cases()).chain(queue_cases()).chain(store_cases()).collect();
+    let all: Vec<Case> = table_cases()
+        .into_iter()
+        .chain(shard_cases())
+        .chain(list_cases())
+        .chain(queue_cases())
+        .chain(store_cases())
+        .collect();
     check(&world, all).await
 }
 
@@ -47,7 +52,7 @@ async fn dynoxide_s_table_conforms() -> Result<()> {
     let database = dynoxide::Database::memory().map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let server = tokio::spawn(dynoxide::server::serve_on(listener, database));
     let world = world(&sdk(&endpoint).await, "http://127.0.0.1:9/none/").await?;
-    let result = check(&world, table_cases().into_iter().chain(shard_cases()).collect()).await;
+    let result = check(&world, table_cases().into_iter().chain(shard_cases()).chain(list_cases()).collect()).await;
     server.abort();
     result
 }
@@ -105,8 +110,8 @@ async fn consumed(sdk: &SdkConfig) -> Result<(Consumed, Consumed)> {
     let meter = Arc::new(Meter::default());
     let table = DynamoTable::new(sdk, TABLE).metered(Arc::clone(&meter));
     let read = || {
-        let Metered { table_writes, index_writes, table_reads } = meter.read();
-        Units { writes: table_writes, index_writes, reads: table_reads }
+        let Metered { table_writes, index_writes, table_reads, list_halves } = meter.read();
+        Units { writes: table_writes, index_writes, reads: table_reads, list_halves }
     };
     let reported = walk(&table, &id, read).await?;
     Ok((each(computed), each(reported)))
@@ -120,6 +125,7 @@ fn each(sums: Consumed) -> Consumed {
             writes: sum.writes - before.writes,
             index_writes: sum.index_writes - before.index_writes,
             reads: sum.reads - before.reads,
+            list_halves: sum.list_halves - before.list_halves,
         };
         before = sum;
         (name, added)

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use qsketch_conformance::{Case, World, check, failures, queue_cases, shard_cases, store_cases, table_cases};
+use qsketch_conformance::{
+    Case, World, check, failures, list_cases, queue_cases, shard_cases, store_cases, table_cases,
+};
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write};
-use qsketch_runtime::ports::{Depth, Hidden, Outgoing, Parts, Receipt, Stored};
-use qsketch_runtime::{Delivery, PortError, Ports, QueueName, Queues, Store, Table};
+use qsketch_runtime::ports::{DayPage, Depth, Hidden, Outgoing, Parts, Places, Receipt, Stored};
+use qsketch_runtime::{Delivery, Lists, PortError, Ports, QueueName, Queues, Store, Table};
 use qsketch_sim::Sim;
 
 fn world(sim: &Sim) -> World {
@@ -28,7 +30,7 @@ fn world(sim: &Sim) -> World {
 
 #[tokio::test(start_paused = true)]
 async fn the_simulated_table_conforms() -> Result<()> {
-    check(&world(&Sim::new(1)), table_cases().into_iter().chain(shard_cases()).collect()).await
+    check(&world(&Sim::new(1)), table_cases().into_iter().chain(shard_cases()).chain(list_cases()).collect()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,8 +47,13 @@ async fn the_simulated_store_conforms() -> Result<()> {
 async fn all_of_it_conforms_with_latency_too() -> Result<()> {
     let sim = Sim::new(2);
     sim.set_latency(Duration::from_millis(15));
-    let all: Vec<Case> =
-        table_cases().into_iter().chain(shard_cases()).chain(queue_cases()).chain(store_cases()).collect();
+    let all: Vec<Case> = table_cases()
+        .into_iter()
+        .chain(shard_cases())
+        .chain(list_cases())
+        .chain(queue_cases())
+        .chain(store_cases())
+        .collect();
     check(&world(&sim), all).await
 }
 
@@ -64,12 +71,31 @@ enum How {
     ForgetsTheWinner,
     /// A task reads back without its progress.
     DropsProgress,
+    /// A page of a list begins at the list's beginning, whatever it was to follow.
+    RepeatsAPlace,
+    /// The last job of a batch is not loaded.
+    LoadsFewer,
     /// Hiding does nothing.
     NeverHides,
     /// Deleting does nothing.
     NeverDeletes,
     /// A file's last byte is lost.
     CutsFiles,
+}
+
+#[async_trait]
+impl Lists for Broken {
+    async fn places(&self, page: &DayPage) -> Result<Places, PortError> {
+        let mut found = self.inner.lists.places(page).await?;
+        if self.how == How::RepeatsAPlace {
+            found = self.inner.lists.places(&DayPage { after: None, ..page.clone() }).await?;
+        }
+        Ok(found)
+    }
+    async fn jobs(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Result<Job, PortError>>, PortError> {
+        let known = if self.how == How::LoadsFewer { &jobs[..jobs.len().saturating_sub(1)] } else { jobs };
+        self.inner.lists.jobs(known).await
+    }
 }
 
 #[async_trait]
@@ -175,6 +201,8 @@ async fn every_broken_world_is_caught() {
         (How::SaysWritten, "of_sixteen_first_claims_one_wins"),
         (How::ForgetsTheWinner, "a_part_is_created_once_and_the_first_one_stays"),
         (How::DropsProgress, "a_full_task_and_a_bare_one_read_back_as_written"),
+        (How::RepeatsAPlace, "pages_of_every_size_bring_each_job_once_also_those_of_one_millisecond"),
+        (How::LoadsFewer, "jobs_are_loaded_by_the_hundred_and_those_that_are_gone_are_left_out"),
         (How::NeverHides, "hiding_again_counts_from_now"),
         (How::NeverDeletes, "a_message_comes_as_it_was_sent_and_is_gone_once_deleted"),
         (How::CutsFiles, "bytes_come_back_as_they_were_kept"),
@@ -183,8 +211,15 @@ async fn every_broken_world_is_caught() {
         let whole = world(&Sim::new(1));
         let broken = Arc::new(Broken { inner: whole.ports.clone(), how });
         let clock = Arc::clone(&whole.ports.clock);
-        let ports = Ports { table: broken.clone(), queues: broken.clone(), store: broken, clock };
-        let all = table_cases().into_iter().chain(shard_cases()).chain(queue_cases()).chain(store_cases()).collect();
+        let ports =
+            Ports { lists: broken.clone(), table: broken.clone(), queues: broken.clone(), store: broken, clock };
+        let all = table_cases()
+            .into_iter()
+            .chain(shard_cases())
+            .chain(list_cases())
+            .chain(queue_cases())
+            .chain(store_cases())
+            .collect();
         let failed = failures(&World { ports, ..whole }, all).await;
         assert!(failed.iter().any(|failure| failure.starts_with(case)), "{how:?} was not caught: {failed:?}");
     }

@@ -46,11 +46,14 @@ pub struct Index {
     pub keys: [&'static str; 2],
 }
 
+/// The index of jobs to look after, by when.
+pub const CHECK_INDEX: Index = Index { name: "check", keys: ["check_shard", "check_at"] };
+
+/// The index for lists: the jobs of a tenant and a day, by when they were taken in.
+pub const TENANT_INDEX: Index = Index { name: "tenant", keys: ["tenant_day", "created_at"] };
+
 /// The table's indexes. Only the part `job` has their keys.
-pub const INDEXES: [Index; 2] = [
-    Index { name: "check", keys: ["check_shard", "check_at"] },
-    Index { name: "tenant", keys: ["tenant_day", "created_at"] },
-];
+pub const INDEXES: [Index; 2] = [CHECK_INDEX, TENANT_INDEX];
 
 /// The table's own keys, which every entry of an index has too.
 const TABLE_KEYS: [&str; 2] = ["job_id", "part"];
@@ -143,6 +146,12 @@ impl Item {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.iter().map(|(name, value)| length(name) + value_bytes(value)).sum()
+    }
+
+    /// The size in bytes of its entry in an index that projects keys only, where it has one.
+    #[must_use]
+    pub fn entry_bytes(&self, index: Index) -> Option<u64> {
+        self.entry(index).map(|entry| entry.bytes())
     }
 
     /// Its entry in an index that projects keys only, where it has one.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::{Commit, Input, Job, JobId, Pipeline, Shard, ShardId, StepName, Task, TaskId, Time, Write};
+use qsketch_core::{Commit, Input, Job, JobId, Pipeline, Shard, ShardId, StepName, Task, TaskId, Tenant, Time, Write};
 
 pub use error::{PortError, PortErrorKind, Remedy};
 
@@ -22,6 +22,8 @@ pub use error::{PortError, PortErrorKind, Remedy};
 pub struct Ports {
     /// The job table.
     pub table: Arc<dyn Table>,
+    /// The job table's lists.
+    pub lists: Arc<dyn Lists>,
     /// The queues.
     pub queues: Arc<dyn Queues>,
     /// The store of files.
@@ -106,6 +108,63 @@ pub trait Table: Send + Sync {
     /// # Errors
     /// [`PortError`]; whether it was written is then not known.
     async fn commit(&self, job: &JobId, write: &Write) -> Result<Commit, PortError>;
+}
+
+/// A job's place in the list of its tenant, which is sorted by when a job was taken in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// When it was taken in.
+    pub created_at: Time,
+    /// The job.
+    pub job: JobId,
+}
+
+/// A question for a tenant's jobs of one UTC day, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayPage {
+    /// Whose jobs.
+    pub tenant: Tenant,
+    /// The earliest time at which they were taken in.
+    pub since: Time,
+    /// The latest such time; it names the day, and `since` lies in it too.
+    pub until: Time,
+    /// The place after which the answer begins: a place of an earlier answer, not later than `until`.
+    pub after: Option<Place>,
+    /// The most places, 1 to [`LOAD_MAX`].
+    pub most: usize,
+}
+
+/// The answer to a [`DayPage`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The places, newest first. Jobs of the same millisecond stand in an order of the store's own, which stays.
+    pub places: Vec<Place>,
+    /// Whether there may be more behind them.
+    pub has_more: bool,
+}
+
+/// The most jobs that one call loads.
+///
+/// # Source
+/// DynamoDB API reference, `BatchGetItem`: up to 100 items; read 2026-11-26.
+pub const LOAD_MAX: usize = 100;
+
+/// Lists of jobs: by the index of tenants and days, never by a scan. What was written a moment ago may be missing, or
+/// may be seen as it was before.
+#[async_trait]
+pub trait Lists: Send + Sync {
+    /// A page of a tenant's jobs of one day.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn places(&self, page: &DayPage) -> Result<Places, PortError>;
+
+    /// The parts `job` of up to [`LOAD_MAX`] jobs, each once. One that is gone is not among them; one that can't be
+    /// read does not keep the others back.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn jobs(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Result<Job, PortError>>, PortError>;
 }
 
 /// The name of a queue, without what a deployment puts before it: `render-manim`.
