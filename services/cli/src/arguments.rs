@@ -1,9 +1,15 @@
 //! What the command understands. Its help texts are the source of `docs/cli.md`.
 
+use core::time::Duration;
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use clap::{Args, Parser, Subcommand};
-use qsketch_core::{JobId, TaskId};
+use qsketch_core::time::millis_up;
+use qsketch_core::{JobId, JobStatus, TaskId, Tenant, Time};
+use qsketch_ops::Cursor;
+use qsketch_ops::list::{EXAMINED_MAX, LIMIT_DEFAULT};
+use qsketch_video::request::TENANT_DEFAULT;
 
 /// The exit codes, as `--help` tells them.
 pub const EXIT_CODES: &str = "\
@@ -42,6 +48,8 @@ pub struct Arguments {
 pub enum Command {
     /// Submit a prompt, and print the job's id
     Submit(Submit),
+    /// List a tenant's jobs, the newest first
+    List(List),
     /// Show the story of a job: each task, its attempts and their reasons, what ran in parallel
     Show(Show),
     /// Print what the tools of an attempt wrote; without a task, list the logs of a job
@@ -91,6 +99,79 @@ pub struct Submit {
     pub output: Option<PathBuf>,
 }
 
+/// Arguments of `list`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = format!("\
+WHEN is a date (its first moment), a date and time like 2026-11-26T09:30:00Z, or an age like 90m, 6h or 3d; all in UTC. A
+page looks at {EXAMINED_MAX} jobs at most: with --status it may end with fewer than it was asked for, and the cursor goes on from
+there. What was written a moment ago may be missing. Nothing is scanned: a list costs the same however large the table is."))]
+pub struct List {
+    /// Whose jobs
+    #[arg(long, default_value = TENANT_DEFAULT)]
+    pub tenant: Tenant,
+
+    /// Only those in this status, or in one of several: running, completed, failed, timed-out, rejected
+    #[arg(long, value_delimiter = ',', value_parser = status)]
+    pub status: Vec<JobStatus>,
+
+    /// Only those taken in then or later; without it those of 30 days before the end
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub since: Option<When>,
+
+    /// Only those taken in then or earlier; without it up to now
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub until: Option<When>,
+
+    /// How many jobs, 1 to 100
+    #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT)]
+    pub limit: usize,
+
+    /// Go on where an earlier list ended: the cursor that it printed
+    #[arg(long)]
+    pub cursor: Option<Cursor>,
+}
+
+/// A point in time as a person writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At that time.
+    At(Time),
+    /// That long before now.
+    Ago(Duration),
+}
+
+impl When {
+    /// The point in time, as seen at `now`.
+    #[must_use]
+    pub fn from(self, now: Time) -> Time {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(span) => Time(now.0.saturating_sub(millis_up(span))),
+        }
+    }
+}
+
+fn when(text: &str) -> Result<When, String> {
+    let wrong = || {
+        "it is neither a date (2026-11-26), nor a date and time (2026-11-26T09:30:00Z), nor an age (90m, 6h, 3d)"
+            .to_owned()
+    };
+    if let Ok(span) = humantime::parse_duration(text) {
+        return Ok(When::Ago(span));
+    }
+    let is_date = text.len() == "2026-11-26".len();
+    let midnight = if is_date { "T00:00:00Z" } else { "" };
+    let time = humantime::parse_rfc3339_weak(&format!("{text}{midnight}")).map_err(|_| wrong())?;
+    let since_epoch = time.duration_since(UNIX_EPOCH).map_err(|_| wrong())?;
+    Ok(When::At(Time(millis_up(since_epoch))))
+}
+
+fn status(text: &str) -> Result<JobStatus, String> {
+    let name = text.to_ascii_uppercase().replace('-', "_");
+    let found = JobStatus::ALL.into_iter().find(|status| status.as_str() == name);
+    found.ok_or_else(|| "it is none of running, completed, failed, timed-out, rejected".to_owned())
+}
+
 /// Arguments of `show`.
 #[derive(Clone, Debug, Args)]
 pub struct Show {
@@ -127,4 +208,33 @@ pub struct Download {
     /// Where to put the video; JOB.mp4 in the current folder without it
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_date_or_a_time_or_an_age() {
+        let at = |text: &str| when(text).map(|when| when.from(Time(1_795_382_157_042)).to_string());
+        assert_eq!(at("2026-11-22").as_deref(), Ok("2026-11-22T00:00:00.000Z"));
+        assert_eq!(at("2026-11-22T09:30:00Z").as_deref(), Ok("2026-11-22T09:30:00.000Z"));
+        assert_eq!(at("2026-11-22 09:30:00").as_deref(), Ok("2026-11-22T09:30:00.000Z"));
+        assert_eq!(at("2026-11-22T09:30:00.125Z").as_deref(), Ok("2026-11-22T09:30:00.125Z"));
+        assert_eq!(at("90m").as_deref(), Ok("2026-11-22T19:45:57.042Z"));
+        assert_eq!(at("3d").as_deref(), Ok("2026-11-19T21:15:57.042Z"));
+        assert_eq!(at("9999999d").as_deref(), Ok("1970-01-01T00:00:00.000Z"));
+        for wrong in
+            ["", "yesterday", "2026-13-01", "2026-02-30", "-3d", "5", "2026-11-22T09:30:00+02:00", "1969-12-31"]
+        {
+            assert!(when(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_understood_in_either_case() {
+        assert_eq!(status("timed-out"), Ok(JobStatus::TimedOut));
+        assert_eq!(status("TIMED_OUT"), Ok(JobStatus::TimedOut));
+        assert!(status("done").is_err());
+    }
 }

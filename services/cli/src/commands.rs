@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use qsketch_core::story::Story;
 use qsketch_core::{JobId, JobStatus};
-use qsketch_ops::{Check, Downloaded, Log, LogName, OpsError, Prepared, Sent, State, Until, Wish};
+use qsketch_ops::list::DAYS_DEFAULT;
+use qsketch_ops::{Check, Downloaded, Listing, Log, LogName, OpsError, Prepared, Query, Sent, State, Until, Wish};
 use qsketch_runtime::Ports;
 use qsketch_runtime::config::{Environment, Settings, SettingsError};
 use serde::Serialize;
 
-use crate::arguments::{Arguments, Command, Download, Logs, Show, Submit};
+use crate::arguments::{Arguments, Command, Download, List, Logs, Show, Submit, When};
 use crate::exit::{Exit, Problem};
 use crate::output::Output;
 use crate::progress::{JSON_LAYOUT, Progress};
@@ -26,6 +27,7 @@ const NOTIFIED_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn run(arguments: &Arguments, environment: &Environment, output: &Output) -> Result<Exit, Problem> {
     match &arguments.command {
         Command::Submit(asked) => submit(asked, environment, output).await,
+        Command::List(asked) => list(asked, &ports(environment).await?, output).await,
         Command::Show(asked) => show(asked, &ports(environment).await?, output).await,
         Command::Logs(asked) => logs(asked, &ports(environment).await?, output).await,
         Command::Download(asked) => download(asked, &ports(environment).await?, output).await,
@@ -66,6 +68,13 @@ struct LogsDocument<'a> {
     layout: u32,
     job: &'a str,
     logs: &'a [LogName],
+}
+
+#[derive(Serialize)]
+struct ListDocument<'a> {
+    layout: u32,
+    #[serde(flatten)]
+    listing: &'a Listing,
 }
 
 #[derive(Serialize)]
@@ -145,6 +154,30 @@ async fn closed(story: &Story, ports: &Ports, file: Option<&Path>, output: &Outp
             Ok(Exit::Done)
         }
     }
+}
+
+async fn list(asked: &List, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let now = ports.clock.now();
+    let until = asked.until.map_or(now, |until| until.from(now));
+    let month = When::Ago(Duration::from_secs(DAYS_DEFAULT * 24 * 60 * 60));
+    let query = Query {
+        tenant: asked.tenant.clone(),
+        statuses: asked.status.iter().copied().collect(),
+        since: asked.since.map_or_else(|| month.from(until), |since| since.from(now)),
+        until,
+        limit: asked.limit,
+        after: asked.cursor.clone(),
+    };
+    let listing = qsketch_ops::list(ports, &query).await?;
+    if output.is_json {
+        output.json(&ListDocument { layout: JSON_LAYOUT, listing: &listing })?;
+        return Ok(Exit::Done);
+    }
+    output.data(&render::list(&listing, output.paint))?;
+    if let Some(words) = render::after_list(&listing, &query) {
+        output.say(&words);
+    }
+    Ok(Exit::Done)
 }
 
 async fn show(asked: &Show, ports: &Ports, output: &Output) -> Result<Exit, Problem> {

@@ -78,7 +78,7 @@ impl Problem {
             Self::Interrupted(_) => Exit::Interrupted,
             Self::Other(_) => Exit::Other,
             Self::Ops(error) => match error {
-                OpsError::Invalid { .. } => Exit::Usage,
+                OpsError::Invalid { .. } | OpsError::BadQuestion { .. } => Exit::Usage,
                 OpsError::IdTaken { .. } => Exit::Rejected,
                 OpsError::NotFound { .. } => Exit::NotFound,
                 OpsError::NoVideo { status: JobStatus::Running | JobStatus::Completed, .. } => Exit::Other,
@@ -169,6 +169,7 @@ mod tests {
             (Problem::Usage(String::new()), 2),
             (Problem::Settings(SettingsError { mistakes: Vec::new() }), 2),
             (Problem::Ops(OpsError::Invalid { reasons: Vec::new() }), 2),
+            (Problem::Ops(OpsError::BadQuestion { problem: String::new() }), 2),
             (port(PortErrorKind::Missing), 2),
             (Problem::Ops(OpsError::no_job(&job)), 4),
             (port(PortErrorKind::Unavailable), 5),

@@ -42,6 +42,11 @@ fn wrong_arguments_end_with_2_and_say_what_is_allowed() -> Tried {
         &[],
         &["submit"],
         &["show", "a/b"],
+        &["list", "--status", "done"],
+        &["list", "--since", "yesterday"],
+        &["list", "--cursor", "x"],
+        &["list", "--tenant", "a/b"],
+        &["list", "--limit", "many"],
         &["logs", "j", "Render"],
         &["logs", "j", "--attempt", "1"],
         &["logs", "j", "merge-upload", "--attempt", "x"],
@@ -69,7 +74,7 @@ fn a_bad_submission_ends_with_2_and_every_reason_before_any_setting_is_asked_for
 
 #[test]
 fn missing_settings_end_with_2_and_one_line_that_says_what_to_do() -> Tried {
-    for arguments in [&["submit", "pi"][..], &["show", "j"], &["logs", "j"], &["download", "j"]] {
+    for arguments in [&["submit", "pi"][..], &["list"], &["show", "j"], &["logs", "j"], &["download", "j"]] {
         let (code, out, err) = qsketch(arguments, &[])?;
         assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 1), "{arguments:?}: {err}");
         assert!(err.contains("QSKETCH_TABLE is not set") && err.contains("make up"), "{err}");
@@ -97,7 +102,7 @@ fn errors_are_json_where_json_is_asked_for() -> Tried {
 fn an_endpoint_that_nobody_answers_on_ends_with_5_and_one_line() -> Tried {
     let settings = unreachable()?;
     let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    for arguments in [&["submit", "pi"][..], &["show", "j"], &["download", "j"]] {
+    for arguments in [&["submit", "pi"][..], &["list"], &["show", "j"], &["download", "j"]] {
         let (code, out, err) = qsketch(arguments, &settings)?;
         assert_eq!((code, out.as_str(), err.lines().count()), (5, "", 1), "{arguments:?}: {err}");
         assert!(err.contains("can't be reached"), "{err}");
@@ -135,6 +140,22 @@ fn a_prompt_comes_from_standard_input_and_must_be_text() -> Tried {
     assert!(err.contains("not UTF-8"), "{err}");
     let (code, _, err) = qsketch(&["submit", "-"], &[])?;
     assert!(code == 2 && err.contains("prompt: is empty"), "{err}");
+    Ok(())
+}
+
+#[test]
+fn a_question_that_can_not_be_answered_ends_with_2_and_says_what_to_ask() -> Tried {
+    let settings = unreachable()?;
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for (arguments, word) in [
+        (&["list", "--limit", "101"][..], "give 1 to 100"),
+        (&["list", "--since", "400d"], "at most 366 at once"),
+        (&["list", "--since", "1h", "--until", "2h"], "begins after that"),
+    ] {
+        let (code, out, err) = qsketch(arguments, &settings)?;
+        assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 1), "{arguments:?}: {err}");
+        assert!(err.contains(word), "{err}");
+    }
     Ok(())
 }
 

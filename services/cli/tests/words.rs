@@ -4,12 +4,13 @@
 mod scene;
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use qsketch_cli::render::{Paint, change, story, why_not_completed};
+use qsketch_cli::render::{Paint, after_list, change, list, story, why_not_completed};
 use qsketch_core::parts::Outcome;
-use qsketch_core::{JobId, Verdict};
-use qsketch_ops::{Shown, changes};
+use qsketch_core::{JobId, Tenant, Verdict, Write};
+use qsketch_ops::{Listing, Query, Row, Shown, changes};
 use qsketch_sim::Sim;
 use scene::{Scene, Tried, at, with_a_lost_worker};
 
@@ -86,6 +87,52 @@ async fn a_rejected_submission() -> Tried {
     let reasons = ["prompt: is empty; give 1 to 4000 characters of text", "voice: is \"x\"; choose one of en-us, zh"];
     let sim = Scene::rejected("6b1f", &reasons, Some("lesson-1"))?.stand().await?;
     assert_golden("rejected.txt", &story(&shown(&sim, "6b1f", 1_000).await?, Paint::Plain))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_jobs_of_every_kind() -> Tried {
+    let sim =
+        failed("failed-1")?.closed(Verdict::Failed, 35_650, Some("render-manim#1"), Some(RAISED))?.stand().await?;
+    for scene in [
+        Scene::new("running-1")?,
+        with_a_lost_worker("3f2akt07mxqz9b1c")?.with_video(1).await?.closed(Verdict::Completed, 47_000, None, None)?,
+        Scene::rejected("6b1f", &["prompt: is empty; give 1 to 4000 characters of text"], Some("lesson-1"))?,
+    ] {
+        let write = Write::CreateJob(Box::new(scene.job.clone()));
+        sim.observer().table.commit(&scene.job.job_id, &write).await?;
+    }
+    tokio::time::advance(Duration::from_millis(60_000)).await;
+    let query = Query {
+        tenant: Tenant::try_from("default")?,
+        statuses: BTreeSet::new(),
+        since: at(0),
+        until: at(0),
+        limit: 9,
+        after: None,
+    };
+    let mut listing = qsketch_ops::list(&sim.observer(), &query).await?;
+    // As if a newer release had written it.
+    let problem = "read part job of newer-1 in table jobs: it was written by a newer release".to_owned();
+    listing.jobs.push(Row {
+        status: None,
+        closed_at: None,
+        closing: None,
+        result: None,
+        problem: Some(problem),
+        job: JobId::try_from("newer-1")?,
+        ..listing.jobs[0].clone()
+    });
+    assert_golden("list.txt", &list(&listing, Paint::Plain))?;
+    let words = |listing: &Listing, query: &Query| after_list(listing, query).unwrap_or_default();
+    assert_eq!((&listing.cursor, words(&listing, &query).as_str()), (&None, ""));
+    let more = Listing { cursor: Some("5.j".parse()?), examined: 1_000, ..listing.clone() };
+    assert_eq!(words(&more, &query), "5 of 1000 jobs; there may be more: the same with --cursor 5.j");
+    let full = Query { limit: 5, ..query.clone() };
+    assert_eq!(words(&more, &full), "there may be more: the same with --cursor 5.j");
+    listing.jobs.clear();
+    let none = format!("no jobs of tenant default from {} to {}", at(0), at(0));
+    assert_eq!((list(&listing, Paint::Plain), words(&listing, &query)), (String::new(), none));
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,12 @@ pub enum OpsError {
         /// The id.
         job: JobId,
     },
+    /// The question is wrong.
+    #[error("{problem}")]
+    BadQuestion {
+        /// How, and what to do.
+        problem: String,
+    },
     /// There is no such thing.
     #[error("{what} is not there: {hint}")]
     NotFound {
@@ -97,6 +103,7 @@ impl OpsError {
         match self {
             Self::Invalid { .. } => "invalid",
             Self::IdTaken { .. } => "id_taken",
+            Self::BadQuestion { .. } => "usage",
             Self::NotFound { .. } => "not_found",
             Self::NoVideo { .. } => "no_video",
             Self::NotTaken { .. } => "not_taken",

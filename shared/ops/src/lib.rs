@@ -1,8 +1,8 @@
-//! Questions and commands that people ask: submit, show, follow, logs, download, doctor.
+//! Questions and commands that people ask: submit, list, show, follow, logs, download, doctor.
 //!
 //! ```text
 //!   cli ─────┐                 ┌─► queue intake          submit
-//!            ├─► qsketch-ops ──┼─► job table             show, follow
+//!            ├─► qsketch-ops ──┼─► job table             list, show, follow
 //!   console ─┘                 └─► store of files        logs, download
 //! ```
 //! Everything here speaks to the ports alone, so that every way in gets the same answers. Nothing here writes to the job
@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod download;
 pub mod error;
 pub mod follow;
+pub mod list;
 pub mod logs;
 pub mod parallel;
 pub mod show;
@@ -30,6 +31,7 @@ pub use doctor::{Check, State, doctor};
 pub use download::{Downloaded, check_output, download};
 pub use error::OpsError;
 pub use follow::{Until, follow};
+pub use list::{Cursor, Listing, Query, Row, list};
 pub use logs::{Log, LogName, list_logs, read_log};
 pub use parallel::{at_once_max, beside, compact};
 pub use show::{ScriptNote, Shown, show, story};

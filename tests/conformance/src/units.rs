@@ -3,19 +3,28 @@
 use anyhow::{Context, Result, bail, ensure};
 use qsketch_core::parts::Progress;
 use qsketch_core::size::{Item, READ_UNIT_BYTES, WRITE_UNIT_BYTES};
-use qsketch_core::{Commit, Footing, Input, Job, JobId, Owner, Task, TaskId, Verdict, Write};
-use qsketch_runtime::Table;
+use qsketch_core::{Commit, Footing, Input, Job, JobId, Owner, Task, TaskId, Tenant, Time, Verdict, Write};
+use qsketch_runtime::ports::{DayPage, LOAD_MAX};
+use qsketch_runtime::{Lists, Table};
 
 use crate::gallery::{self, NOW};
+
+/// How many jobs the longest list has.
+const LIST: usize = LOAD_MAX;
 
 /// What `read` says after each step of a walk, by the step's name. Every write in it is written: of a refused one a
 /// store tells nothing.
 ///
 /// # Errors
 /// With the first step that fails, or is refused.
-pub async fn walk<U>(table: &dyn Table, id: &JobId, read: impl Fn() -> U + Send) -> Result<Vec<(String, U)>> {
+pub async fn walk<U>(
+    table: &dyn Table,
+    lists: &dyn Lists,
+    id: &JobId,
+    read: impl Fn() -> U + Send,
+) -> Result<Vec<(String, U)>> {
     let mut told = Vec::new();
-    for (name, step) in life(id)?.into_iter().chain(edges(id)?) {
+    for (name, step) in life(id)?.into_iter().chain(edges(id)?).chain(many(id)?) {
         match step {
             Step::Write(id, write) => match table.commit(&id, &write).await.with_context(|| name.clone())? {
                 Commit::Written(_) => {}
@@ -24,6 +33,8 @@ pub async fn walk<U>(table: &dyn Table, id: &JobId, read: impl Fn() -> U + Send)
             Step::LoadInput(id) => drop(table.load_input(&id).await.with_context(|| name.clone())?),
             Step::LoadJob(id) => drop(table.load_job(&id).await.with_context(|| name.clone())?),
             Step::LoadShard(id, shard) => drop(table.load_shard(&id, &shard).await.with_context(|| name.clone())?),
+            Step::Places(page) => drop(lists.places(&page).await.with_context(|| name.clone())?),
+            Step::Jobs(jobs) => drop(lists.jobs(&jobs).await.with_context(|| name.clone())?),
             Step::LoadTask(id, task) => drop(table.load_task(&id, &task).await.with_context(|| name.clone())?),
         }
         told.push((name, read()));
@@ -37,6 +48,8 @@ enum Step {
     LoadJob(JobId),
     LoadTask(JobId, TaskId),
     LoadShard(JobId, qsketch_core::ShardId),
+    Places(DayPage),
+    Jobs(Vec<JobId>),
 }
 
 type Steps = Vec<(String, Step)>;
@@ -98,6 +111,29 @@ fn life(id: &JobId) -> Result<Steps> {
     step("the finalizer's record takes the job out of one index", write(last));
     step("a load of the closed job", Step::LoadJob(id.clone()));
     step("a load of a job that is not there", Step::LoadJob(JobId::try_from(format!("{id}-none"))?));
+    Ok(steps)
+}
+
+/// Lists of more jobs than one unit of a read holds the places of.
+fn many(id: &JobId) -> Result<Steps> {
+    let ids = (0..LIST).map(|n| JobId::try_from(format!("{id}-list-{n:03}"))).collect::<Result<Vec<_>, _>>()?;
+    let tenant = Tenant::try_from("of-the-list")?;
+    let mut steps = Steps::new();
+    for (n, id) in (0..).zip(&ids) {
+        let job = Job::begun(id.clone(), tenant.clone(), &gallery::pipeline()?, Time(NOW.0 + n));
+        steps.push((format!("job {n} of a list"), Step::Write(id.clone(), Write::CreateJob(Box::new(job)))));
+    }
+    let (since, until) = (NOW.day_begin(), NOW.day_end());
+    let page = |most| DayPage { tenant: tenant.clone(), since, until, after: None, most };
+    let before = DayPage { since, until: Time(NOW.0 - 1), ..page(LIST) };
+    steps.push(("a list of nothing".to_owned(), Step::Places(before)));
+    for most in [1, 20, LIST] {
+        steps.push((format!("{most} places of a list"), Step::Places(page(most))));
+        steps.push((format!("{most} jobs of a list"), Step::Jobs(ids[..most].to_vec())));
+    }
+    let full = JobId::try_from(format!("{id}-job1"))?;
+    let gone = JobId::try_from(format!("{id}-none"))?;
+    steps.push(("a large job, one that is gone and a small one".to_owned(), Step::Jobs(vec![full, gone, id.clone()])));
     Ok(steps)
 }
 

@@ -191,6 +191,9 @@ fn the_story_is_told(stack: &Stack, id: &str) -> Result<()> {
     }
     let scripts: Vec<&Value> = tasks.iter().filter(|task| task["step"] == "generate-script").collect();
     ensure!(scripts.len() == 1 && scripts[0]["attempt"] == 1, "the script was generated once: {scripts:?}");
+    let list = stack.json(&["list", "--status", "completed", "--since", "1d", "--limit", "100", "--json"])?;
+    let listed = list["jobs"].as_array().context("no jobs")?.iter().filter(|row| row["job"] == id).count();
+    ensure!(listed == 1, "{id} is listed {listed} times: {list}");
     let output = stack.qsketch(&["logs", id, "render-manim#0"])?.output()?;
     let log = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(log.contains("manim"), "the log of a render: {log}");

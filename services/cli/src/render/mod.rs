@@ -2,6 +2,7 @@
 
 mod doctor;
 mod line;
+mod list;
 mod story;
 
 use core::time::Duration;
@@ -11,6 +12,7 @@ use qsketch_core::story::TaskStatus;
 
 pub use doctor::checks;
 pub use line::{change, task_message};
+pub use list::{after_list, list};
 pub use story::{story, why_not_completed};
 
 /// Whether text is coloured.
