@@ -10,10 +10,11 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use qsketch_aws::{DynamoTable, Meter, S3Store, SqsQueues};
 use qsketch_bench::agree::{Told, agree};
+use qsketch_bench::machine::Machine;
 use qsketch_bench::measure::{measure, queue_prefix};
 use qsketch_bench::measured::Load;
 use qsketch_bench::stack::{StackKind, root, serve_table};
-use qsketch_bench::{account, way::Way};
+use qsketch_bench::{account, list, report, way::Way, wide};
 use qsketch_runtime::Ports;
 use qsketch_runtime::clock::SystemClock;
 
@@ -65,6 +66,18 @@ enum Action {
         #[arg(long)]
         keep: bool,
     },
+    /// Count what a task of a wide step costs, in memory and on dynoxide, and print it.
+    Wide {
+        /// Write it into docs/benchmarks.md too.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Count what a list costs on up to 100,000 jobs on dynoxide, and print it.
+    List {
+        /// Write it into docs/benchmarks.md too.
+        #[arg(long)]
+        keep: bool,
+    },
     /// One run, on the stack that the environment names; started by `run`.
     #[command(hide = true)]
     Measure {
@@ -112,16 +125,18 @@ struct On {
 
 fn main() -> Result<()> {
     let action = Arguments::parse().command;
-    if let Action::Account { keep } = action {
-        // It brings its own runtime.
-        return count_account(keep);
+    match action {
+        // These bring their own runtimes.
+        Action::Account { keep } => count_account(keep),
+        Action::Wide { keep } => count_wide(keep),
+        action => tokio::runtime::Runtime::new()?.block_on(act(action)),
     }
-    tokio::runtime::Runtime::new()?.block_on(act(action))
 }
 
 async fn act(action: Action) -> Result<()> {
     match action {
-        Action::Account { keep } => count_account(keep),
+        Action::Account { .. } | Action::Wide { .. } => bail!("it brings its own runtime"),
+        Action::List { keep } => count_list(keep).await,
         Action::Run { stack, jobs, in_flight, queued, ways, soak, log, keep } => {
             let [few, many] = match jobs.as_slice() {
                 [same] => [*same, *same],
@@ -166,6 +181,37 @@ async fn act(action: Action) -> Result<()> {
         }
         Action::ServeTable { port } => serve_table(port).await,
     }
+}
+
+fn count_wide(keep: bool) -> Result<()> {
+    let mut costs = Vec::new();
+    for (on, declared) in wide::VARIANTS {
+        for width in wide::WIDTHS {
+            let cost = wide::per_task(on, declared, width)?;
+            run::say(&wide::line(on, declared, &cost));
+            costs.push((on, declared, cost));
+        }
+    }
+    wide::check(&costs)?;
+    kept(keep, "wide", "in memory, and dynoxide 3.2.0 (in memory) with queues in memory", &wide::table(&costs))
+}
+
+async fn count_list(keep: bool) -> Result<()> {
+    let costs = list::costs(|jobs| run::say(&format!("{jobs} jobs are in the table"))).await?;
+    run::say(list::table(&costs).trim_end());
+    list::check(&costs)?;
+    kept(keep, "list", "dynoxide 3.2.0 (in memory)", &list::table(&costs))
+}
+
+/// Writes what was counted into the page on benchmarks, if that was asked for.
+fn kept(keep: bool, name: &str, stack: &str, table: &str) -> Result<()> {
+    if keep {
+        let command = format!("cargo run --release -p qsketch-bench -- {name} --keep");
+        let machine = Machine::of_now(&root(), stack, "off");
+        report::write_counted(&root().join("docs"), name, &command, &machine, table)?;
+        run::say("written: docs/benchmarks.md");
+    }
+    Ok(())
 }
 
 fn count_account(keep: bool) -> Result<()> {

@@ -7,7 +7,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use qsketch_aws::{DynamoTable, Meter as Consumed};
 use qsketch_core::decide::{Output, start_message};
@@ -57,6 +57,14 @@ pub enum On {
     /// On dynoxide, in a process of its own kind; the queues are in memory.
     Dynoxide,
 }
+
+/// What is measured: each way to declare the step, each place of the table.
+pub const VARIANTS: [(On, Declared); 4] = [
+    (On::Memory, Declared::Light),
+    (On::Memory, Declared::Plain),
+    (On::Dynoxide, Declared::Light),
+    (On::Dynoxide, Declared::Plain),
+];
 
 /// What one task costs.
 #[derive(Clone, Debug)]
@@ -201,6 +209,38 @@ pub fn table(of: &[(On, Declared, PerTask)]) -> String {
     text
 }
 
+/// One cost in one line.
+#[must_use]
+pub fn line(on: On, declared: Declared, task: &PerTask) -> String {
+    format!(
+        "{:>6} tasks, {on:?}, {declared:?}: {:.3} calls, {:.3} write units, {:.3} read units a task",
+        task.width,
+        task.calls_of(""),
+        task.write_units(),
+        task.read_units()
+    )
+}
+
+/// Holds the costs of each variant against each other.
+///
+/// # Errors
+/// They differ by more than [`SPREAD_MAX`], or a task has no claim and no record.
+pub fn check(of: &[(On, Declared, PerTask)]) -> Result<()> {
+    for variant in VARIANTS {
+        let tasks: Vec<&PerTask> =
+            of.iter().filter(|(on, declared, _)| (*on, *declared) == variant).map(|(.., task)| task).collect();
+        for (what, costs) in [
+            ("calls", tasks.iter().map(|task| task.calls_of("")).collect::<Vec<_>>()),
+            ("write units", tasks.iter().map(|task| task.write_units()).collect()),
+        ] {
+            ensure!(costs.iter().all(|cost| *cost >= 2.0), "a task has a claim and a record: {what} {costs:?}");
+            let spread = spread(&costs);
+            ensure!(spread <= SPREAD_MAX, "{variant:?}: {what} differ by {spread:.3}\n{}", table(of));
+        }
+    }
+    Ok(())
+}
+
 /// By how much the largest and the smallest of these differ from their mean, as a share of it.
 #[must_use]
 pub fn spread(values: &[f64]) -> f64 {
@@ -215,13 +255,7 @@ mod tests {
     fn flat(on: On, declared: Declared, widths: &[u32]) -> Result<()> {
         let costs = widths.iter().map(|width| per_task(on, declared, *width)).collect::<Result<Vec<_>>>()?;
         let rows: Vec<_> = costs.iter().map(|cost| (on, declared, cost.clone())).collect();
-        let (calls, writes): (Vec<f64>, Vec<f64>) =
-            costs.iter().map(|cost| (cost.calls_of(""), cost.write_units())).unzip();
-        println!("{}", table(&rows));
-        assert!(calls.iter().chain(&writes).all(|cost| *cost >= 2.0), "a claim and a record\n{}", table(&rows));
-        assert!(spread(&calls) <= SPREAD_MAX, "calls differ by {:.3}\n{}", spread(&calls), table(&rows));
-        assert!(spread(&writes) <= SPREAD_MAX, "write units differ by {:.3}\n{}", spread(&writes), table(&rows));
-        Ok(())
+        check(&rows)
     }
 
     #[test]
@@ -236,8 +270,21 @@ mod tests {
     }
 
     #[test]
-    fn costs_that_grow_with_the_width_are_not_flat() {
+    fn costs_that_grow_with_the_width_are_found() -> Result<()> {
+        let rows = |widths: &[(u32, u64)]| {
+            let row = |(width, writes): &(u32, u64)| {
+                let units = Units { table_writes: *writes, ..Units::default() };
+                let tally = per_task(On::Memory, Declared::Light, 10)?.counted.tally;
+                let counted = Counted { jobs: *width as usize, tally, units };
+                Ok((On::Memory, Declared::Light, PerTask { width: *width, counted }))
+            };
+            widths.iter().map(row).collect::<Result<Vec<_>>>()
+        };
+        check(&rows(&[(10, 21), (10, 22)])?)?;
+        assert!(check(&rows(&[(10, 21), (10, 30)])?).is_err());
+        assert!(check(&rows(&[(10, 2)])?).is_err());
         assert!(spread(&[2.0, 2.1, 2.2]) < SPREAD_MAX);
         assert!(spread(&[2.0, 2.1, 2.9]) > SPREAD_MAX);
+        Ok(())
     }
 }

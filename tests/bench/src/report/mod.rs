@@ -87,6 +87,19 @@ pub fn write(docs: &Path, results: &Results) -> Result<()> {
     Ok(())
 }
 
+/// Writes what a command counted into its place in `benchmarks.md`.
+///
+/// # Errors
+/// The page has no place for it, or can't be written.
+pub fn write_counted(docs: &Path, name: &str, command: &str, machine: &Machine, table: &str) -> Result<()> {
+    let Machine { date, commit, processor, processors, stack, .. } = machine;
+    let head = format!("`{command}` on {date}, commit {commit}: {processors} × {processor}; {stack}.");
+    let page = docs.join("benchmarks.md");
+    let text = std::fs::read_to_string(&page).with_context(|| format!("read {}", page.display()))?;
+    std::fs::write(&page, replaced(&text, name, &format!("{head}\n\n{table}"))?)?;
+    Ok(())
+}
+
 /// The page with the section of this name replaced.
 ///
 /// # Errors
