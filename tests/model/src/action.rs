@@ -2,6 +2,7 @@
 
 use crate::book::{Book, is_gone, is_live};
 use crate::config::{Broken, Config, Fault};
+use crate::protocol::Protocol;
 use crate::state::{COPIES, Copied, Phase, State, number};
 
 /// How the work of an attempt ends.
@@ -48,6 +49,8 @@ pub enum Action {
     ReadJob(u8),
     /// The task is read.
     ReadTask(u8),
+    /// The shard that may hold the task's record is read.
+    ReadShard(u8),
     /// A write that is waiting is carried out.
     Commit(u8, Reply),
     /// The work ends, and the write that follows from it is carried out.
@@ -106,6 +109,7 @@ pub fn faults(book: &Book, state: &State, action: Action) -> [Option<Fault>; 2] 
         Action::Deliver { .. }
         | Action::ReadJob(_)
         | Action::ReadTask(_)
+        | Action::ReadShard(_)
         | Action::Beat(_)
         | Action::Settle(..)
         | Action::WaitOver(_) => None,
@@ -120,13 +124,14 @@ pub fn cost(book: &Book, state: &State, action: Action) -> u8 {
 }
 
 /// Everything that may happen in a state; some of it may turn out to change nothing.
-pub fn list(config: &Config, finalizer: usize, book: &Book, state: &State, actions: &mut Vec<Action>) {
+pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<Action>) {
+    let (config, finalizer) = (&protocol.config, protocol.finalizer());
     if state.broken.is_some() {
         return;
     }
     let tasks = state.tasks.len();
     for slot in 0..config.processes.len() {
-        of_slot(state, slot, actions);
+        of_slot(protocol, state, slot, actions);
     }
     // A finalizer that fails for good goes to the dead letters, on purpose: nothing is left to promise.
     actions.retain(|action| match action {
@@ -175,11 +180,15 @@ pub fn list(config: &Config, finalizer: usize, book: &Book, state: &State, actio
     });
 }
 
-fn of_slot(state: &State, index: usize, actions: &mut Vec<Action>) {
+fn of_slot(protocol: &Protocol, state: &State, index: usize, actions: &mut Vec<Action>) {
     let (slot, name) = (state.slots[index], number(index));
     let replies = [Reply::Arrives, Reply::Lost, Reply::GivenUp];
     if matches!(slot.phase, Phase::ClaimBesideLoad | Phase::Load | Phase::LoadJob | Phase::Commit) {
         actions.push(Action::Stop(name));
+    }
+    let is_sharded = protocol.shard_of(slot.task.into()).is_some();
+    if is_sharded && slot.answers.shard.is_none() && matches!(slot.phase, Phase::Load | Phase::LoadJob) {
+        actions.push(Action::ReadShard(name));
     }
     match slot.phase {
         Phase::Idle => {}
@@ -193,7 +202,8 @@ fn of_slot(state: &State, index: usize, actions: &mut Vec<Action>) {
                 actions.extend(replies.map(|reply| Action::Claim(name, reply)));
             }
         }
-        Phase::LoadJob => actions.push(Action::ReadJob(name)),
+        Phase::LoadJob if slot.answers.job.is_none() => actions.push(Action::ReadJob(name)),
+        Phase::LoadJob => {}
         Phase::Commit => actions.extend(replies.map(|reply| Action::Commit(name, reply))),
         Phase::Work => {
             for end in [End::Done, End::Failed, End::FailedForGood, End::TimedOut, End::Stopped] {

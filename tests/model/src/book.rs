@@ -18,6 +18,7 @@ use qsketch_core::failure::Failure;
 use qsketch_core::ids::{Owner, StepName, TaskId};
 use qsketch_core::parts::{Closing, Done, Job, JobStatus, Outcome, Part, Task, Verdict};
 use qsketch_core::pipeline::Pipeline;
+use qsketch_core::shard::Shard;
 use qsketch_core::time::Time;
 use qsketch_core::write::{Commit, Footing, Write, apply};
 
@@ -114,14 +115,16 @@ pub enum Heard {
     Delivered(u32),
     /// `Event::Claimed`.
     Claimed(bool, u16, u16),
-    /// `Event::Loaded`: job and task.
-    Loaded(u16, u16),
-    /// `Event::JobLoaded`.
-    JobLoaded(u16),
+    /// `Event::Loaded`: job, task and shard.
+    Loaded(u16, u16, u16),
+    /// `Event::JobLoaded`: job and shard.
+    JobLoaded(u16, u16),
     /// `Event::Committed` with the part `job`.
     JobCommitted(bool, u16),
     /// `Event::Committed` with a task's part.
     TaskCommitted(bool, u16),
+    /// `Event::Committed` with a shard.
+    ShardCommitted(bool, u16),
     /// `Event::Worked`.
     Worked,
     /// `Event::Failed`, to be tried again.
@@ -153,6 +156,8 @@ pub enum Wrote {
     Job(bool, u16),
     /// The task's part, as the store has it.
     Task(bool, u16),
+    /// A shard.
+    Shard(bool, u16),
 }
 
 /// A change of a task's part that no drive makes.
@@ -174,6 +179,7 @@ pub struct Book {
     /// The parts `job`.
     pub jobs: Names<Job>,
     tasks: Names<Task>,
+    shards: Names<Shard>,
     /// The drives.
     pub drives: Names<Drive>,
     /// The steps, and the plans of acts.
@@ -192,6 +198,7 @@ impl Book {
             broken,
             jobs: Names::new(),
             tasks: Names::new(),
+            shards: Names::new(),
             drives: Names::new(),
             steps: Names::new(),
             decided: Map::default(),
@@ -227,6 +234,17 @@ impl Book {
         u16::try_from(self.tasks.number(settled_task(task)) + 1).expect("fewer than 2^16 tasks")
     }
 
+    /// The shard of a number.
+    #[must_use]
+    pub fn shard_at(&self, shard: u16) -> Option<&Shard> {
+        (shard != ABSENT).then(|| self.shards.value(u32::from(shard) - 1))
+    }
+
+    fn shard(&mut self, mut shard: Shard) -> u16 {
+        shard.done.values_mut().for_each(|done| done.at = NOW);
+        u16::try_from(self.shards.number(shard) + 1).expect("fewer than 2^16 shards")
+    }
+
     /// Asks the real `decide`, and keeps its answer.
     pub fn decide(&mut self, drive: u32, heard: Heard, is_late: bool) -> (u32, u32) {
         if let Some(answer) = self.decided.get(&(drive, heard, is_late)) {
@@ -244,6 +262,7 @@ impl Book {
         let step = self.drives.value(drive).message().task.step();
         let job = |job: u16| Some(Box::new(self.shown(self.job_at(job).clone(), step)));
         let task = |task: u16| self.task_at(task).cloned().map(Box::new);
+        let shard = |shard: u16| self.shard_at(shard).cloned().map(|shard| Box::new(self.shown_shard(shard)));
         let commit = |is_written, part: Option<Part>| match (is_written, part) {
             (true, Some(part)) => Commit::Written(part),
             (_, part) => Commit::Overtaken(part),
@@ -253,10 +272,11 @@ impl Book {
             Heard::Claimed(is_written, seen, loaded) => {
                 Event::Claimed { commit: commit(is_written, task(seen).map(Part::Task)), job: job(loaded) }
             }
-            Heard::Loaded(loaded, seen) => Event::Loaded { job: job(loaded), task: task(seen), shard: None },
-            Heard::JobLoaded(loaded) => Event::JobLoaded { job: job(loaded), shard: None },
+            Heard::Loaded(loaded, seen, of) => Event::Loaded { job: job(loaded), task: task(seen), shard: shard(of) },
+            Heard::JobLoaded(loaded, of) => Event::JobLoaded { job: job(loaded), shard: shard(of) },
             Heard::JobCommitted(is_written, now) => Event::Committed(commit(is_written, job(now).map(Part::Job))),
             Heard::TaskCommitted(is_written, now) => Event::Committed(commit(is_written, task(now).map(Part::Task))),
+            Heard::ShardCommitted(is_written, now) => Event::Committed(commit(is_written, shard(now).map(Part::Shard))),
             Heard::Worked => {
                 Event::Worked(Output { width: self.pipeline.is_mapped_over(step).then_some(WIDTH), result: None })
             }
@@ -291,6 +311,16 @@ impl Book {
             _ => {}
         }
         job
+    }
+
+    /// A shard as a drive is told of it: as it is, but in one variant that is broken on purpose.
+    fn shown_shard(&self, mut shard: Shard) -> Shard {
+        if let (Some(Broken::FoldedEarly), Some(done)) = (self.broken, shard.done.values().next().cloned()) {
+            for element in 0..WIDTH {
+                shard.done.entry(element).or_insert_with(|| done.clone());
+            }
+        }
+        shard
     }
 
     /// Carries the write of a step out with the real `apply`, on the part of this number; the answer is kept.
@@ -328,6 +358,9 @@ impl Book {
                 _ => Wrote::Task(false, current),
             };
         }
+        if let Write::RecordElement { .. } | Write::Bury { .. } = write {
+            return self.carry_out_in_shard(&write, current);
+        }
         let mut job = self.job_at(current).clone();
         if let (Some(Broken::RecordTwice), Write::Record { task, .. }) = (self.broken, &write) {
             job.done.remove(task);
@@ -338,6 +371,19 @@ impl Book {
         match apply(&write, Some(&Part::Job(Box::new(job)))) {
             Some(Part::Job(job)) => Wrote::Job(true, self.job(*job)),
             _ => Wrote::Job(false, current),
+        }
+    }
+
+    fn carry_out_in_shard(&mut self, write: &Write, current: u16) -> Wrote {
+        let mut shard = self.shard_at(current).cloned();
+        if let (Some(Broken::RecordedOnTombstone), Write::RecordElement { .. }, Some(shard)) =
+            (self.broken, write, &mut shard)
+        {
+            shard.closed.clear();
+        }
+        match apply(write, shard.map(|shard| Part::Shard(Box::new(shard))).as_ref()) {
+            Some(Part::Shard(shard)) => Wrote::Shard(true, self.shard(*shard)),
+            _ => Wrote::Shard(false, current),
         }
     }
 
@@ -477,6 +523,7 @@ fn settled_job(mut job: Job) -> Job {
     for done in job.done.values_mut() {
         done.at = NOW;
     }
+    job.folded.values_mut().for_each(|at| *at = NOW);
     for closing in &mut job.closings {
         closing.at = NOW;
     }

@@ -16,7 +16,7 @@ impl Model for Protocol {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        action::list(&self.config, self.finalizer(), &self.book(), state, actions);
+        action::list(self, &self.book(), state, actions);
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
@@ -42,6 +42,8 @@ impl Model for Protocol {
             ClosingStays,
             FinalizerLast,
             FailsForCause,
+            FailedStaysUnrecorded,
+            CompletesWhole,
             NoDeadLetter
         ];
         properties.push(Property::always(QUIET, |protocol: &Self, state: &State| {

@@ -1,7 +1,7 @@
 //! What is modelled: a graph, the workers, the faults that may happen, and what is broken on purpose.
 
 use qsketch_core::ids::{StepName, TaskId};
-use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec};
+use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, Sharding, StepSpec};
 
 /// The most attempts of a step in the model.
 pub const ATTEMPTS_MAX: u32 = 2;
@@ -27,6 +27,14 @@ pub enum Graph {
     Mapped,
     /// `a → b#0..1 → c`.
     MappedJoin,
+    /// `a → b#0..1`, both records in one shard.
+    OneShard,
+    /// `a → b#0..1 → c`, both records in one shard.
+    OneShardJoin,
+    /// `a → b#0..1`, each record in a shard of its own.
+    TwoShards,
+    /// `a → b#0..1 → c`, each record in a shard of its own.
+    TwoShardsJoin,
 }
 
 impl Graph {
@@ -44,11 +52,27 @@ impl Graph {
             Self::Diamond => {
                 vec![step("a"), step("b").after(["a"]), step("c").after(["a"]), step("d").after(["b", "c"])]
             }
-            Self::Mapped => vec![step("a"), step("b").over("a")],
-            Self::MappedJoin => vec![step("a"), step("b").over("a"), step("c").after(["b"])],
+            Self::Mapped | Self::OneShard | Self::TwoShards => vec![step("a"), step("b").over("a")],
+            Self::MappedJoin | Self::OneShardJoin | Self::TwoShardsJoin => {
+                vec![step("a"), step("b").over("a"), step("c").after(["b"])]
+            }
         };
         let builder = steps.into_iter().fold(Pipeline::builder("model"), qsketch_core::pipeline::PipelineBuilder::step);
+        let builder = match self.shard_width() {
+            Some(shard_width) => builder.sharding(Sharding { inline_width_max: WIDTH - 1, shard_width }),
+            None => builder,
+        };
         builder.finalizer(StepSpec::new("z").retry(retry(FINALIZER_ATTEMPTS_MAX))).build()
+    }
+
+    /// How many records stand in one shard; none where all of them stand in the part `job`.
+    #[must_use]
+    pub const fn shard_width(self) -> Option<u32> {
+        match self {
+            Self::OneShard | Self::OneShardJoin => Some(WIDTH),
+            Self::TwoShards | Self::TwoShardsJoin => Some(1),
+            Self::One | Self::Line | Self::Fork | Self::Diamond | Self::Mapped | Self::MappedJoin => None,
+        }
     }
 }
 
@@ -145,6 +169,14 @@ pub enum Broken {
     NotifiedEarly,
     /// The finalizer may fail for good.
     FinalizerFails,
+    /// A record that fills its shard is acknowledged, and the shard is not folded.
+    FoldSkipped,
+    /// A shard is taken for full when one of its elements is recorded.
+    FoldedEarly,
+    /// A job is closed for an element of a wide step without its tombstone (against rule 7).
+    TombstoneSkipped,
+    /// A record does not look for a tombstone (against rule 7).
+    RecordedOnTombstone,
 }
 
 /// A model: what runs, what may go wrong, and how often.

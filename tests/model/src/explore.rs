@@ -149,7 +149,7 @@ pub fn explore(protocol: &Protocol) -> Explored {
             drop(book);
             return Explored::broken(protocol, &found, number, states, depth, promise);
         }
-        action::list(&protocol.config, protocol.finalizer(), &book, &state, &mut actions);
+        action::list(protocol, &book, &state, &mut actions);
         for action in actions.drain(..) {
             let Some(after) = protocol.after(&mut book, &state, action) else { continue };
             states += 1;

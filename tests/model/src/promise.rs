@@ -23,13 +23,17 @@ pub enum Promise {
     FinalizerLast,
     /// Rule 4: what is given back is not charged.
     FailsForCause,
+    /// Rule 7, and the condition of every closing.
+    FailedStaysUnrecorded,
+    /// Rule 6: what follows a shard stands on all its records.
+    CompletesWhole,
     /// No message of a sound job is moved to the dead letters.
     NoDeadLetter,
 }
 
 impl Promise {
     /// Every promise.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::OutputStays,
         Self::SuccessorsSeeTheRecorded,
         Self::InputsFirst,
@@ -40,6 +44,8 @@ impl Promise {
         Self::ClosingStays,
         Self::FinalizerLast,
         Self::FailsForCause,
+        Self::FailedStaysUnrecorded,
+        Self::CompletesWhole,
         Self::NoDeadLetter,
     ];
 
@@ -59,6 +65,8 @@ impl Promise {
             Self::FailsForCause => {
                 "a job fails only when an attempt failed for good, its attempts are used up, or it is late"
             }
+            Self::FailedStaysUnrecorded => "the task for which a job failed is never recorded",
+            Self::CompletesWhole => "a job completes only once every task is recorded",
             Self::NoDeadLetter => "no message of a sound job goes to the dead letters",
         }
     }

@@ -3,15 +3,16 @@
 use std::sync::{Mutex, MutexGuard};
 
 use qsketch_core::decide::{Act, Step, start_message};
-use qsketch_core::ids::{JobId, TaskId, Tenant};
+use qsketch_core::ids::{JobId, ShardId, TaskId, Tenant};
 use qsketch_core::message::Message;
-use qsketch_core::parts::{Job, JobStatus};
+use qsketch_core::parts::{Done, Job, JobStatus};
 use qsketch_core::pipeline::Pipeline;
+use qsketch_core::route;
 
 use crate::action::{self, Action};
 use crate::book::{Book, Me, NOW};
-use crate::config::{Broken, Config, Symmetry, tasks_of};
-use crate::state::{ABSENT, COPIES, Copied, SLOTS, Slot, State, TASKS, number};
+use crate::config::{Broken, Config, Symmetry, WIDTH, tasks_of};
+use crate::state::{ABSENT, COPIES, Copied, SHARDS, SLOTS, Slot, State, TASKS, number};
 use crate::turn::Turn;
 
 /// The protocol of one configuration.
@@ -21,6 +22,8 @@ pub struct Protocol {
     pub config: Config,
     /// Every task, the finalizer's last.
     pub tasks: Vec<TaskId>,
+    /// Every shard of records.
+    pub shards: Vec<ShardId>,
     /// The pipeline.
     pub pipeline: Pipeline,
     /// The job as intake writes it.
@@ -37,8 +40,10 @@ impl Protocol {
         let job = Job::begun(id, tenant, &pipeline, NOW);
         let book = Mutex::new(Book::new(pipeline.clone(), config.broken));
         let tasks = tasks_of(&pipeline);
+        let shards = shards_of(&pipeline, &tasks, &job);
+        assert!(shards.len() <= SHARDS, "the state has room for the shards");
         assert!(tasks.len() <= TASKS && config.processes.len() <= SLOTS, "the state has room for the configuration");
-        Self { config, tasks, pipeline, job, book }
+        Self { config, tasks, shards, pipeline, job, book }
     }
 
     /// The book of real values.
@@ -54,6 +59,7 @@ impl Protocol {
             slots: [Slot::default(); SLOTS],
             job: self.book().job(self.job.clone()),
             tasks: [ABSENT; TASKS],
+            shards: [ABSENT; SHARDS],
             copies: [[Copied::None; COPIES]; TASKS],
             faults: self.config.faults,
             is_late: false,
@@ -92,6 +98,23 @@ impl Protocol {
         self.tasks.len() - 1
     }
 
+    /// The number of the shard that holds a task's record; none where the part `job` does.
+    #[must_use]
+    pub fn shard_of(&self, task: usize) -> Option<usize> {
+        let shard = route::shard_to_load(&self.pipeline, self.tasks.get(task)?)?;
+        self.shards.iter().position(|known| *known == shard)
+    }
+
+    /// A task's record in a state.
+    #[must_use]
+    pub fn record_of<'a>(&self, book: &'a Book, state: &State, task: usize) -> Option<&'a Done> {
+        let shard = |id: &ShardId| {
+            let index = self.shards.iter().position(|known| known == id)?;
+            book.shard_at(state.shards[index])
+        };
+        route::record_of(&self.pipeline, &self.tasks[task], book.job_at(state.job), shard)
+    }
+
     /// The number of a message's task.
     #[must_use]
     pub fn index_of(&self, message: &Message) -> usize {
@@ -106,6 +129,15 @@ impl Protocol {
             _ => Me(number(slot)),
         }
     }
+}
+
+/// The shards of all wide steps, once every list is known.
+fn shards_of(pipeline: &Pipeline, tasks: &[TaskId], job: &Job) -> Vec<ShardId> {
+    let mut known = job.clone();
+    let list = Done { attempt: 1, at: NOW, width: Some(WIDTH) };
+    known.done = tasks.iter().map(|task| (task.clone(), list.clone())).collect();
+    let spans = pipeline.steps().iter().flat_map(|step| route::spans_of(pipeline, step, &known));
+    spans.map(|span| span.shard).collect()
 }
 
 /// What a drive does when it settles: the tasks to send to, then the last act, in this order but for one variant.

@@ -11,7 +11,15 @@ impl Turn<'_> {
         let job = self.book.job_at(self.state.job);
         let is_closed = job.status != JobStatus::Running;
         let settled: Vec<bool> = (self.protocol.tasks.iter().enumerate())
-            .map(|(index, task)| (is_closed && !self.is_finalizer(index)) || job.done.contains_key(task))
+            // A record in a shard does not settle a task: until the shard is folded, a drive that loaded the job alone
+            // goes by the task's part.
+            .map(|(index, task)| {
+                let is_folded = self
+                    .protocol
+                    .shard_of(index)
+                    .is_some_and(|shard| job.folded.contains_key(&self.protocol.shards[shard]));
+                (is_closed && !self.is_finalizer(index)) || job.done.contains_key(task) || is_folded
+            })
             .collect();
         for (index, is_settled) in settled.into_iter().enumerate() {
             let is_driven = self

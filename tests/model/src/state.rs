@@ -4,13 +4,16 @@
 /// The most tasks of a modelled job.
 pub const TASKS: usize = 5;
 
+/// The most shards of records of a modelled job.
+pub const SHARDS: usize = 2;
+
 /// The most drives at a time.
 pub const SLOTS: usize = 3;
 
 /// The most copies of one message; a send that finds as many changes nothing.
 pub const COPIES: usize = 2;
 
-/// No part: nobody has claimed the task yet.
+/// No part: nobody has claimed the task, or recorded anything in the shard, yet.
 pub const ABSENT: u16 = 0;
 
 /// What a drive is about to do.
@@ -21,9 +24,9 @@ pub enum Phase {
     Idle,
     /// `Step::ClaimBesideLoad`: claim and load, in either order.
     ClaimBesideLoad,
-    /// `Step::Load`: job and task, in either order.
+    /// `Step::Load`: job, task and, of a wide step, shard, in any order.
     Load,
-    /// `Step::LoadJob`.
+    /// `Step::LoadJob`: job and, of a wide step, shard, in either order.
     LoadJob,
     /// `Step::Commit`.
     Commit,
@@ -33,7 +36,7 @@ pub enum Phase {
     Settle,
 }
 
-/// What a drive has in its hands of two answers that it waits for.
+/// What a drive has in its hands of the answers that it waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Answers {
     /// The job as it was read.
@@ -42,6 +45,8 @@ pub struct Answers {
     pub task: Option<u16>,
     /// Whether the claim was written.
     pub is_written: bool,
+    /// The shard as it was read.
+    pub shard: Option<u16>,
 }
 
 /// One drive.
@@ -59,6 +64,8 @@ pub struct Slot {
     pub step: u32,
     /// The answers so far.
     pub answers: Answers,
+    /// Whether its task was recorded already when it was claimed.
+    pub was_recorded: bool,
 }
 
 /// One copy of a message.
@@ -84,6 +91,8 @@ pub struct State {
     pub job: u16,
     /// The parts `task:…`, by number plus one; [`ABSENT`] where there is none.
     pub tasks: [u16; TASKS],
+    /// The parts `done:…`, by number plus one; [`ABSENT`] where there is none.
+    pub shards: [u16; SHARDS],
     /// The copies of each task's message, in order.
     pub copies: [[Copied; COPIES]; TASKS],
     /// How many faults may still happen.

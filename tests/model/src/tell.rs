@@ -36,6 +36,11 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
             let task = usize::from(before.slots[usize::from(slot)].task);
             format!("{} reads task {}: {}", who(slot), of(slot), part(&book, before.tasks[task]))
         }
+        Action::ReadShard(slot) => {
+            let shard = protocol.shard_of(before.slots[usize::from(slot)].task.into()).unwrap_or_default();
+            let (id, read) = (&protocol.shards[shard], tell_shard(&book, before.shards[shard]));
+            format!("{} reads shard {id}: {read}", who(slot))
+        }
         Action::Commit(slot, reply) => {
             let step = book.steps.value(before.slots[usize::from(slot)].step);
             let kind = match step {
@@ -112,8 +117,16 @@ fn begins(book: &Book, protocol: &Protocol, before: &State, after: &State) -> St
 }
 
 fn tell_job(job: &Job) -> String {
-    let done: Vec<_> = job.done.iter().map(|(task, done)| format!("{task}={}", done.attempt)).collect();
+    let done = job.done.iter().map(|(task, done)| format!("{task}={}", done.attempt));
+    let done: Vec<_> = done.chain(job.folded.keys().map(|shard| format!("all of {shard}"))).collect();
     format!("{} [{}]", job.status.as_str(), done.join(" "))
+}
+
+fn tell_shard(book: &Book, number: u16) -> String {
+    let Some(shard) = book.shard_at(number) else { return "none".to_owned() };
+    let done = shard.done.iter().map(|(element, done)| format!("#{element}={}", done.attempt));
+    let closed = shard.closed.keys().map(|element| format!("tombstone of #{element}"));
+    format!("[{}]", done.chain(closed).collect::<Vec<_>>().join(" "))
 }
 
 fn part(book: &Book, number: u16) -> String {
@@ -137,6 +150,9 @@ fn tell_part(book: &Book, before: &State, after: &State, slot: u8) -> String {
 fn changes(book: &Book, before: &State, after: &State) -> String {
     if before.job != after.job {
         return tell_job(book.job_at(after.job));
+    }
+    if let Some((_, new)) = before.shards.iter().zip(&after.shards).find(|(old, new)| old != new) {
+        return tell_shard(book, *new);
     }
     let changed = before.tasks.iter().zip(&after.tasks).find(|(old, new)| old != new);
     changed.map_or_else(|| "refused".to_owned(), |(_, new)| part(book, *new))

@@ -14,7 +14,7 @@ use crate::book::{Book, Heard, NOW, Wrote, now, owner};
 use crate::config::Broken;
 use crate::promise::Promise;
 use crate::protocol::{Protocol, plan};
-use crate::state::{Copied, Phase, SLOTS, Slot, State, number};
+use crate::state::{ABSENT, Copied, Phase, SLOTS, Slot, State, number};
 
 /// One action on a state.
 pub(crate) struct Turn<'a> {
@@ -35,6 +35,12 @@ impl Turn<'_> {
                 let slot = usize::from(slot);
                 let task = self.state.tasks[usize::from(self.state.slots[slot].task)];
                 self.state.slots[slot].answers.task = Some(self.book.seen_by(task, self.protocol.me(slot)));
+                self.loaded(slot);
+            }
+            Action::ReadShard(slot) => {
+                let slot = usize::from(slot);
+                let shard = self.protocol.shard_of(self.state.slots[slot].task.into());
+                self.state.slots[slot].answers.shard = shard.map(|shard| self.state.shards[shard]);
                 self.loaded(slot);
             }
             Action::Commit(slot, reply) => return self.commit(slot.into(), reply),
@@ -82,11 +88,25 @@ impl Turn<'_> {
     /// Carries a write out on the part that it is about.
     fn write(&mut self, slot: usize, step: u32) -> Wrote {
         let task = usize::from(self.state.slots[slot].task);
-        let is_task =
-            matches!(self.book.steps.value(step), Step::ClaimBesideLoad(_) | Step::Commit(Write::Task { .. }));
-        let current = if is_task { self.state.tasks[task] } else { self.state.job };
+        let (is_claim, is_tombstone, current) = match self.book.steps.value(step) {
+            Step::ClaimBesideLoad(write) | Step::Commit(write @ Write::Task { .. }) => {
+                (write.is_claim(), false, self.state.tasks[task])
+            }
+            Step::Commit(write @ (Write::RecordElement { .. } | Write::Bury { .. })) => {
+                let shard = self.protocol.shard_of(task).expect("an element of a wide step");
+                (false, matches!(write, Write::Bury { .. }), self.state.shards[shard])
+            }
+            _ => (false, false, self.state.job),
+        };
         let wrote = self.book.write(step, current, self.protocol.me(slot));
-        self.keep(task, wrote);
+        let is_skipped = is_tombstone && self.protocol.config.broken == Some(Broken::TombstoneSkipped);
+        if !is_skipped {
+            self.keep(task, wrote);
+        }
+        if is_claim && matches!(wrote, Wrote::Task(true, _)) && self.protocol.shard_of(task).is_some() {
+            let is_recorded = self.protocol.record_of(self.book, &self.state, task).is_some();
+            self.state.slots[slot].was_recorded = is_recorded;
+        }
         wrote
     }
 
@@ -97,7 +117,11 @@ impl Turn<'_> {
                 self.check_lease(task, part);
                 self.state.tasks[task] = part;
             }
-            Wrote::Job(false, _) | Wrote::Task(false, _) => {}
+            Wrote::Shard(true, part) => {
+                let shard = self.protocol.shard_of(task).expect("an element of a wide step");
+                self.state.shards[shard] = part;
+            }
+            Wrote::Job(false, _) | Wrote::Task(false, _) | Wrote::Shard(false, _) => {}
         }
     }
 
@@ -117,25 +141,27 @@ impl Turn<'_> {
     }
 
     fn read_job(&mut self, slot: usize) {
-        if self.state.slots[slot].phase != Phase::LoadJob {
-            self.state.slots[slot].answers.job = Some(self.state.job);
-            return self.loaded(slot);
-        }
         let known = self.book.drives.value(self.state.slots[slot].drive).job().cloned();
-        let job = match (self.protocol.config.broken, known) {
-            (Some(Broken::NoSecondLoad), Some(known)) => self.book.job(known),
+        let job = match (self.state.slots[slot].phase, self.protocol.config.broken, known) {
+            (Phase::LoadJob, Some(Broken::NoSecondLoad), Some(known)) => self.book.job(known),
             _ => self.state.job,
         };
-        self.hear(slot, Heard::JobLoaded(job));
+        self.state.slots[slot].answers.job = Some(job);
+        self.loaded(slot);
     }
 
-    /// Goes on once both answers are there.
+    /// Goes on once all answers are there.
     fn loaded(&mut self, slot: usize) {
-        let Slot { phase, answers, .. } = self.state.slots[slot];
-        let (Some(job), Some(task)) = (answers.job, answers.task) else { return };
-        let heard = match phase {
-            Phase::ClaimBesideLoad => Heard::Claimed(answers.is_written, task, job),
-            _ => Heard::Loaded(job, task),
+        let Slot { phase, answers, task, .. } = self.state.slots[slot];
+        let shard = match self.protocol.shard_of(task.into()) {
+            Some(_) => answers.shard,
+            None => Some(ABSENT),
+        };
+        let heard = match (phase, answers.job, answers.task, shard) {
+            (Phase::ClaimBesideLoad, Some(job), Some(task), _) => Heard::Claimed(answers.is_written, task, job),
+            (Phase::Load, Some(job), Some(task), Some(shard)) => Heard::Loaded(job, task, shard),
+            (Phase::LoadJob, Some(job), _, Some(shard)) => Heard::JobLoaded(job, shard),
+            _ => return,
         };
         self.hear(slot, heard);
     }
@@ -143,7 +169,7 @@ impl Turn<'_> {
     fn commit(&mut self, slot: usize, reply: Reply) -> bool {
         let Slot { drive, step, .. } = self.state.slots[slot];
         let wrote = self.write(slot, step);
-        let (Wrote::Job(is_written, _) | Wrote::Task(is_written, _)) = wrote;
+        let (Wrote::Job(is_written, _) | Wrote::Task(is_written, _) | Wrote::Shard(is_written, _)) = wrote;
         match (reply, wrote) {
             (Reply::Lost, _) => return is_written,
             (Reply::GivenUp, _) => {
@@ -155,6 +181,9 @@ impl Turn<'_> {
                     job = self.book.job_as_known(drive, step).unwrap_or(job);
                 }
                 self.hear(slot, Heard::JobCommitted(is_written, job));
+            }
+            (Reply::Arrives, Wrote::Shard(is_written, part)) => {
+                self.hear(slot, Heard::ShardCommitted(is_written, part))
             }
             (Reply::Arrives, Wrote::Task(is_written, part)) => {
                 let seen = self.book.seen_by(part, self.protocol.me(slot));
@@ -270,6 +299,7 @@ impl Turn<'_> {
     /// Tells a drive what happened, by the real `decide`, and takes up the step that it answers.
     fn hear(&mut self, slot: usize, heard: Heard) {
         let (drive, mut step) = self.book.decide(self.state.slots[slot].drive, heard, self.state.is_late);
+        step = self.skip_fold(heard, step);
         let phase = match self.book.steps.value(step) {
             Step::ClaimBesideLoad(_) => Phase::ClaimBesideLoad,
             Step::Load => Phase::Load,
@@ -281,14 +311,25 @@ impl Turn<'_> {
         if phase == Phase::Settle {
             step = self.bend(slot, heard, step);
         }
-        let task = self.state.slots[slot].task;
-        let drive = if phase == Phase::Settle { 0 } else { drive };
-        self.state.slots[slot] = Slot { phase, task, act: 0, drive, step, answers: crate::state::Answers::default() };
+        let Slot { task, was_recorded, .. } = self.state.slots[slot];
+        let (drive, was_recorded) = if phase == Phase::Settle { (0, false) } else { (drive, was_recorded) };
+        let answers = crate::state::Answers::default();
+        self.state.slots[slot] = Slot { phase, task, act: 0, drive, step, answers, was_recorded };
         match phase {
             Phase::Settle => self.retire(slot),
             Phase::Work => self.check_work(slot),
             _ => {}
         }
+    }
+
+    /// What a record does that fills its shard, in a variant that is broken on purpose.
+    fn skip_fold(&mut self, heard: Heard, step: u32) -> u32 {
+        let is_fold = matches!(self.book.steps.value(step), Step::Commit(Write::Fold { .. }));
+        let is_own = matches!(heard, Heard::ShardCommitted(true, _));
+        if self.protocol.config.broken == Some(Broken::FoldSkipped) && is_fold && is_own {
+            return self.book.steps.number(Step::Settle(vec![Act::Acknowledge]));
+        }
+        step
     }
 
     /// The plan of acts of a variant that is broken on purpose.

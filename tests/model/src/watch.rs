@@ -1,6 +1,7 @@
 //! Where the promises are checked: when an attempt begins to work, when a part is written, after every action.
 
 use qsketch_core::decide::Step;
+use qsketch_core::ids::TaskId;
 use qsketch_core::parts::{Closing, Done, JobStatus, Task, Verdict};
 use qsketch_core::route;
 
@@ -27,7 +28,8 @@ impl Turn<'_> {
         let sees_the_recorded = drive.job().is_some_and(|known| {
             let is_same = |(task, done): (_, &Done)| job.done.get(task).is_some_and(|now| now.attempt == done.attempt);
             let sees_inputs = is_final || route::is_ready(&self.protocol.pipeline, spec, known);
-            known.done.iter().all(is_same) && sees_inputs && (!is_final || known.closings == job.closings)
+            let sees_folds = known.folded.keys().all(|shard| job.folded.contains_key(shard));
+            known.done.iter().all(is_same) && sees_folds && sees_inputs && (!is_final || known.closings == job.closings)
         });
         let attempt_of = |step: u32| match self.book.steps.value(step) {
             Step::Work { attempt, .. } => Some(*attempt),
@@ -36,13 +38,17 @@ impl Turn<'_> {
         let is_shared = (0..SLOTS).filter(|other| *other != slot).map(|other| &self.state.slots[other]).any(|other| {
             other.phase == Phase::Work && other.task == index && attempt_of(other.step) == attempt_of(step)
         });
-        let is_ready = is_final || route::is_ready(&self.protocol.pipeline, spec, job);
+        let is_input = |input: &TaskId| spec.after.contains(input.step());
+        let inputs = (0..self.protocol.finalizer()).filter(|other| is_input(&self.protocol.tasks[*other]));
+        let is_ready = is_final
+            || route::is_ready(&self.protocol.pipeline, spec, job)
+                && inputs.into_iter().all(|input| self.protocol.record_of(self.book, &self.state, input).is_some());
         let is_within =
             drive.task().is_some_and(|task| task.charged < maximum && task.attempt <= maximum + task.released);
         let kept = [
             (!is_final || job.status != JobStatus::Running, Promise::FinalizerLast),
             (is_ready, Promise::InputsFirst),
-            (!job.done.contains_key(task), Promise::NotRunAgain),
+            (!self.runs_again(slot), Promise::NotRunAgain),
             (!is_shared, Promise::OneWorkerPerAttempt),
             (is_within, Promise::AttemptsBounded),
             (sees_the_recorded, Promise::SuccessorsSeeTheRecorded),
@@ -50,6 +56,16 @@ impl Turn<'_> {
         for (_, promise) in kept.into_iter().filter(|(is_kept, _)| !is_kept) {
             self.breaks(promise);
         }
+    }
+
+    /// Whether the attempt that begins to work in a slot began when its task was recorded.
+    ///
+    /// Of a task in the part `job`, that is one read with the beginning of the work. Job and shard are two reads: between
+    /// them an older attempt may still record, which is a race that no read can close; what the claim came after counts.
+    fn runs_again(&self, slot: usize) -> bool {
+        let Slot { task, was_recorded, .. } = self.state.slots[slot];
+        let is_recorded = self.protocol.record_of(self.book, &self.state, task.into()).is_some();
+        if self.protocol.shard_of(task.into()).is_some() { was_recorded } else { is_recorded }
     }
 
     /// What must hold when a task's part is written.
@@ -75,11 +91,19 @@ impl Turn<'_> {
 
     /// What must hold between the job before and after.
     pub(crate) fn check(&mut self) {
-        if self.before.job == self.state.job {
+        if (self.before.job, self.before.shards) == (self.state.job, self.state.shards) {
             return;
         }
+        self.check_shards();
         let (old, new) = (self.book.job_at(self.before.job), self.book.job_at(self.state.job));
-        let stays = old.done.iter().all(|(task, done)| new.done.get(task) == Some(done));
+        let stays = old.done.iter().all(|(task, done)| new.done.get(task) == Some(done))
+            && old.folded.keys().all(|shard| new.folded.contains_key(shard));
+        let is_recorded = |task| self.protocol.record_of(self.book, &self.state, task).is_some();
+        let is_whole = new.status != JobStatus::Completed || (0..self.protocol.finalizer()).all(is_recorded);
+        let failed =
+            new.closings.last().filter(|_| new.status != JobStatus::Running).and_then(|closing| closing.task.as_ref());
+        let failed = failed.and_then(|failed| self.protocol.tasks.iter().position(|task| task == failed));
+        let is_kept_out = !failed.is_some_and(is_recorded);
         let closed = old.status != JobStatus::Running;
         let is_caused = closed || new.closings.last().is_none_or(|closing| self.is_caused(closing));
         let is_reopened = closed && (new.status != old.status || new.closings != old.closings);
@@ -91,6 +115,26 @@ impl Turn<'_> {
         }
         if !is_caused {
             self.breaks(Promise::FailsForCause);
+        }
+        if !is_kept_out {
+            self.breaks(Promise::FailedStaysUnrecorded);
+        }
+        if !is_whole {
+            self.breaks(Promise::CompletesWhole);
+        }
+    }
+
+    /// What must hold between the shards before and after.
+    fn check_shards(&mut self) {
+        for (old, new) in self.before.shards.into_iter().zip(self.state.shards) {
+            let Some(old) = self.book.shard_at(old) else { continue };
+            let stays = self
+                .book
+                .shard_at(new)
+                .is_some_and(|new| old.done.iter().all(|(element, done)| new.done.get(element) == Some(done)));
+            if !stays {
+                self.breaks(Promise::OutputStays);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is broken on purpose is caught: each variant has a counterexample, and the shortest one is printed.
 
 use qsketch_model::checker::{QUIET, check};
-use qsketch_model::config::{Broken, Config, Fault, Graph};
+use qsketch_model::config::{Broken, Config, Fault, Graph, Symmetry};
 use qsketch_model::explore::{CAN_END, explore};
 use qsketch_model::promise::Promise;
 use qsketch_model::protocol::Protocol;
@@ -18,8 +18,13 @@ fn caught(broken: Broken, graph: Graph, processes: &[u8], faults: u8, kinds: &[F
     let theirs = check(Protocol::new(config.clone()));
     let by_stateright = if promise == CAN_END { QUIET } else { promise };
     assert!(theirs.broken.contains(&by_stateright), "stateright finds {:?}", theirs.broken);
-    let sound = explore(&Protocol::new(Config { broken: None, ..config }));
-    assert!(sound.counterexample.is_none(), "the same model, not broken, keeps every promise");
+    is_sound(config);
+}
+
+/// The same model, not broken, keeps every promise.
+fn is_sound(config: Config) {
+    let sound = explore(&Protocol::new(Config { broken: None, symmetry: Symmetry::Merged, ..config }));
+    assert!(sound.counterexample.is_none(), "{:?}", sound.counterexample);
 }
 
 #[test]
@@ -105,4 +110,34 @@ fn a_finalizer_that_does_not_look_notifies_of_a_running_job() {
 #[test]
 fn a_finalizer_that_fails_for_good_goes_to_the_dead_letters() {
     caught(Broken::FinalizerFails, Graph::One, &[0, 1], 1, &[Fault::FinalFailure], Promise::NoDeadLetter.sentence());
+}
+
+#[test]
+fn a_record_that_skips_the_fold_leaves_the_job_open() {
+    caught(Broken::FoldSkipped, Graph::OneShard, &[0, 1], 0, &[], CAN_END);
+}
+
+#[test]
+fn a_shard_that_is_folded_before_it_is_full_completes_a_job_that_is_not_done() {
+    caught(Broken::FoldedEarly, Graph::OneShard, &[0, 1], 0, &[], Promise::CompletesWhole.sentence());
+}
+
+#[test]
+fn a_shard_that_is_folded_before_it_is_full_begins_what_follows_before_its_inputs() {
+    caught(Broken::FoldedEarly, Graph::OneShardJoin, &[0, 1], 0, &[], Promise::InputsFirst.sentence());
+}
+
+/// What lets an older attempt record after a newer one has failed for good.
+const OVERTAKEN: [Fault; 3] = [Fault::LeaseLapse, Fault::VisibilityLapse, Fault::FinalFailure];
+
+#[test]
+fn without_the_tombstone_a_task_is_recorded_for_which_the_job_has_failed() {
+    let promise = Promise::FailedStaysUnrecorded.sentence();
+    caught(Broken::TombstoneSkipped, Graph::OneShard, &[0, 1], 3, &OVERTAKEN, promise);
+}
+
+#[test]
+fn a_record_that_does_not_look_for_a_tombstone_is_made_for_a_task_for_which_the_job_has_failed() {
+    let promise = Promise::FailedStaysUnrecorded.sentence();
+    caught(Broken::RecordedOnTombstone, Graph::OneShard, &[0, 1], 3, &OVERTAKEN, promise);
 }

@@ -69,6 +69,26 @@ fn a_mapped_step_with_a_join_keeps_every_promise_through_any_two_faults() {
 }
 
 #[test]
+fn elements_of_one_shard_keep_every_promise_through_any_two_faults() {
+    exhaust(Config::new("a → b#0..1 in one shard, any 2 faults", Graph::OneShard, 2, &Fault::ALL));
+}
+
+#[test]
+fn elements_of_one_shard_with_a_join_keep_every_promise_through_any_two_faults() {
+    exhaust(Config::new("a → b#0..1 in one shard → c, any 2 faults", Graph::OneShardJoin, 2, &Fault::ALL));
+}
+
+#[test]
+fn elements_of_two_shards_keep_every_promise_through_any_two_faults() {
+    exhaust(Config::new("a → b#0..1 in two shards, any 2 faults", Graph::TwoShards, 2, &Fault::ALL));
+}
+
+#[test]
+fn elements_of_two_shards_with_a_join_keep_every_promise_through_any_two_faults() {
+    exhaust(Config::new("a → b#0..1 in two shards → c, any 2 faults", Graph::TwoShardsJoin, 2, &Fault::ALL));
+}
+
+#[test]
 fn two_deliveries_in_one_process_keep_every_promise_through_any_three_faults() {
     exhaust(
         Config::new("a → b, both drives in one process, any 3 faults", Graph::Line, 3, &Fault::ALL).processes(&[0, 0]),
