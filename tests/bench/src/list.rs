@@ -161,8 +161,9 @@ pub fn table(costs: &[Cost]) -> String {
         let Cost { question, jobs, found, examined, read_units, computed_units, calls, p50_ms } = cost;
         let jobs = usize::try_from(*jobs).map_or_else(|_| jobs.to_string(), thousands);
         let dollars = read_units * READ_UNIT.dollars_per_million;
+        let examined = thousands(*examined);
         text.push_str(&format!(
-            "| {question} | {jobs} | {} | {found} | {calls} | {read_units:.1} | {computed_units:.1} | {p50_ms:.1} | ${dollars:.2} |\n",
+            "| {question} | {jobs} | {examined} | {found} | {calls} | {read_units:.1} | {computed_units:.1} | {p50_ms:.1} | ${dollars:.2} |\n"
         ));
     }
     text

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
+use qsketch_core::write::apply;
 use qsketch_core::{
     Commit, Input, Job, JobId, JobStatus, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write,
 };
@@ -14,6 +15,9 @@ use qsketch_runtime::{Delivery, PortError, Ports, QueueName, Queues, Table};
 use qsketch_sim::{Disorder, Fault, Order};
 
 use crate::stage::{Play, Running, Stage, TASKS, status};
+
+/// How often the shell tries a call of the table before its drive gives up.
+const CALL_TRIES: usize = 5;
 
 /// How many seeds each kind of disorder is tried with.
 const SEEDS: u64 = 300;
@@ -57,6 +61,25 @@ async fn one_job(stage: &Stage, seed: u64) -> u32 {
     parts.tasks.values().map(|task| task.charged).sum()
 }
 
+/// How many claims were written, of which nobody learned: the reply was lost, and every repetition failed until the drive
+/// gave up. Like the claims of a crashed process they lapse, and that is charged.
+fn given_up(stage: &Stage) -> u32 {
+    let mut runs: BTreeMap<(String, String), Vec<Fault>> = BTreeMap::new();
+    let mut lost = 0;
+    for call in stage.sim.calls().into_iter().filter(|call| call.kind == "claim") {
+        let run = runs.entry((call.process, call.target)).or_default();
+        match call.fault {
+            Some(fault) => run.push(fault),
+            None => run.clear(),
+        }
+        if run.len() == CALL_TRIES {
+            lost += u32::from(run.contains(&Fault::LostReply));
+            run.clear();
+        }
+    }
+    lost
+}
+
 #[test]
 fn duplicates_reordering_and_delays_change_nothing() {
     for (seed, stage) in stages() {
@@ -79,13 +102,17 @@ fn duplicates_reordering_and_delays_change_nothing() {
 
 #[test]
 fn a_wild_world_closes_every_job_once_with_its_outputs_unchanged() {
+    let mut with_a_loss = 0;
     for (seed, stage) in stages() {
         run(async {
             stage.sim.set_disorder(Disorder::wild());
-            let charged = one_job(&stage, seed).await;
-            assert_eq!(charged, 0, "seed {seed}: an error of a call must not cost an attempt\n{}", stage.log());
+            let (charged, most) = (one_job(&stage, seed).await, given_up(&stage));
+            assert!(charged <= most, "seed {seed}: an error of a call must not cost an attempt\n{}", stage.log());
+            with_a_loss += u64::from(most > 0);
         });
     }
+    // Rare: all that it excuses is what nobody can tell from a crash.
+    assert!(with_a_loss * 100 <= SEEDS, "{with_a_loss} worlds lost a claim");
 }
 
 /// Keeps two workers running; who crashes is replaced.
@@ -175,8 +202,17 @@ fn survives_every_fault(makes: fn(u64) -> Stage) {
     }
 }
 
-/// A world that is broken on purpose: the checks above must see it.
-struct Broken(Ports);
+/// A world that is broken on purpose: the checks must see it.
+pub struct Broken(pub Ports, pub How);
+
+/// How a table is broken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Whoever claims is told that the task is its own.
+    NoFence,
+    /// A fold is told as written, and is not.
+    LosesFolds,
+}
 
 #[async_trait]
 impl Table for Broken {
@@ -209,12 +245,15 @@ impl Table for Broken {
     async fn keep_pipeline(&self, pipeline: &Pipeline) -> Result<(), PortError> {
         self.0.table.keep_pipeline(pipeline).await
     }
-    /// Without a fence: whoever claims is told that the task is its own.
     async fn commit(&self, job: &JobId, write: &Write) -> Result<Commit, PortError> {
+        if let (Write::Fold { .. }, How::LosesFolds) = (write, self.1) {
+            let part = self.0.table.load_job(job).await?.map(|job| Part::Job(Box::new(job)));
+            return Ok(apply(write, part.as_ref()).map_or(Commit::Overtaken(part), Commit::Written));
+        }
         let commit = self.0.table.commit(job, write).await?;
-        Ok(match (commit, write) {
-            (Commit::Overtaken(_), Write::Task { set, .. }) => Commit::Written(Part::Task(set.clone())),
-            (commit, _) => commit,
+        Ok(match (commit, write, self.1) {
+            (Commit::Overtaken(_), Write::Task { set, .. }, How::NoFence) => Commit::Written(Part::Task(set.clone())),
+            (commit, ..) => commit,
         })
     }
 }
@@ -266,8 +305,8 @@ fn holds(seed: u64, break_it: impl Fn(Ports) -> Ports) -> bool {
 #[test]
 fn a_shell_without_a_fence_and_one_that_loses_a_send_are_caught() {
     assert!((0..10).all(|seed| holds(seed, |ports| ports)));
-    let no_fence = |ports: Ports| Ports { table: Arc::new(Broken(ports.clone())), ..ports };
+    let no_fence = |ports: Ports| Ports { table: Arc::new(Broken(ports.clone(), How::NoFence)), ..ports };
     assert!((0..10).any(|seed| !holds(seed, no_fence)), "without a fence a task runs twice");
-    let loses = |ports: Ports| Ports { queues: Arc::new(Broken(ports.clone())), ..ports };
+    let loses = |ports: Ports| Ports { queues: Arc::new(Broken(ports.clone(), How::NoFence)), ..ports };
     assert!((0..10).all(|seed| !holds(seed, loses)), "without its send a job never closes");
 }

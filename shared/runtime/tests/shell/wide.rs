@@ -2,13 +2,14 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use qsketch_core::{Failure, JobId, JobStatus, Outcome, TaskId, Write};
-use qsketch_runtime::QueueName;
 use qsketch_runtime::ports::Parts;
+use qsketch_runtime::{Ports, QueueName};
 use qsketch_sim::{Disorder, Fault};
 
-use crate::disorder::{keep_running, run};
+use crate::disorder::{Broken, How, keep_running, run};
 use crate::stage::{Play, Stage, status};
 
 const SEEDS: u64 = 40;
@@ -198,4 +199,22 @@ fn a_failure_for_good_in_the_middle_closes_the_job_once() {
             assert_eq!(stage.sim.messages(&QueueName::new("b")).len(), 0, "{}", stage.log());
         });
     }
+}
+
+#[test]
+fn a_table_that_loses_a_fold_is_caught() {
+    let closes = |break_it: fn(Ports) -> Ports| {
+        run(async {
+            let stage = makes(1);
+            let worker = stage.worker_on(&break_it(stage.sim.ports()));
+            let id = stage.submit("j").await;
+            let hour = Duration::from_secs(3_600);
+            let is_closed = tokio::time::timeout(hour, stage.until_notified(&id)).await.is_ok();
+            worker.stop().await;
+            is_closed
+        })
+    };
+    assert!(closes(|ports| ports));
+    let loses = |ports: Ports| Ports { table: Arc::new(Broken(ports.clone(), How::LosesFolds)), ..ports };
+    assert!(!closes(loses), "without its fold a job never closes");
 }

@@ -37,16 +37,17 @@ fn a_million_jobs_cost_at_most_what_they_may() -> Result<()> {
 }
 
 #[test]
-fn one_load_more_for_each_claim_is_found() -> Result<()> {
+fn one_load_more_for_each_record_is_found() -> Result<()> {
     let wasteful = |ports: Ports| Ports { table: Arc::new(Wasteful(Arc::clone(&ports.table))), ..ports };
     for way in Way::ALL {
         let counted = count_one(way, 1, &wasteful)?;
         let account = Account { sections: vec![Section::of(way, 1, &counted)] };
         let changes = account.changes_since(&committed()?);
         let of = |name: &str| changes.iter().find(|change| change.section.way == way.name() && change.name == name);
-        let claims = counted.tally.calls.get("table.claim").copied().unwrap_or_default();
+        let records = counted.tally.calls.get("table.record").copied().unwrap_or_default();
+        assert!(records > 0, "a job has records");
         let more = of("calls").context("there are more calls")?;
-        assert_eq!(more.counted.zip(more.committed).map(|(now, then)| now - then), Some(counted.per_job(claims)));
+        assert_eq!(more.counted.zip(more.committed).map(|(now, then)| now - then), Some(counted.per_job(records)));
         assert!(of("table.load-job").is_some_and(|change| change.counted > change.committed), "{changes:?}");
         assert!(of("read units").is_some_and(|change| change.counted > change.committed), "{changes:?}");
         assert!(complaint(&changes).contains("grew") && complaint(&changes).contains(COMMAND));
@@ -115,13 +116,13 @@ fn an_account_is_read_as_it_was_written() -> Result<()> {
     Ok(())
 }
 
-/// A table that is asked for the job once more with each claim: the broken variant that the guard must catch.
+/// A table that is asked for the job once more with each record: the broken variant that the guard must catch.
 struct Wasteful(Arc<dyn Table>);
 
 #[async_trait]
 impl Table for Wasteful {
     async fn commit(&self, job: &JobId, write: &Write) -> Result<Commit, PortError> {
-        if write.is_claim() {
+        if write.kind() == "record" {
             self.0.load_job(job).await?;
         }
         self.0.commit(job, write).await
