@@ -18,7 +18,8 @@ unexport PROMPT
 
 # What is measured: the number of jobs at one in flight, and with more; see `qsketch-bench run --help`.
 BENCH ?= ministack
-BENCH_LOADS = $(if $(filter fast,$(BENCH)),--jobs 500$(,)2000 --in-flight 1$(,)8$(,)32$(,)64$(,)100 --crew --queued 10000 --soak 20000,--jobs 100$(,)500 --crew)
+WAYS = --ways queues$(,)handed-on$(,)unclaimed$(,)handed-on-unclaimed
+BENCH_LOADS = --in-flight 1$(,)8$(,)32$(,)64 $(WAYS) $(if $(filter fast,$(BENCH)),--jobs 500$(,)2000 --queued 100x20$(,)10000 --soak 20000,--jobs 100$(,)500)
 , := ,
 
 # What the Rust tests need to start their own emulators and renders.
@@ -47,11 +48,12 @@ demo: ## turn a prompt into demo/out.mp4 on the local stack; PROMPT="..." takes 
 	@infra/up
 	@infra/demo
 
-bench: ## measure the coordination on MiniStack; BENCH=fast on ElasticMQ and dynoxide
+bench: ## measure the coordination on MiniStack; BENCH=fast on ElasticMQ and dynoxide, and wide steps and lists
 	@infra/setup build stack $(if $(filter fast,$(BENCH)),fast)
 	@echo 'bench: the release build (minutes from nothing)'
 	@cargo build --quiet --release --locked -p qsketch-bench
 	@cargo run --quiet --release --locked -p qsketch-bench -- run --stack $(BENCH) $(BENCH_LOADS) --keep
+	@$(if $(filter fast,$(BENCH)),for what in wide list; do cargo run --quiet --release --locked -p qsketch-bench -- $$what --keep; done)
 
 build: ## build everything, tests too
 	@echo 'build: all crates and tests (minutes from nothing)'

@@ -4,13 +4,13 @@
 mod scene;
 
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use qsketch_cli::render::{Paint, after_list, change, list, story, why_not_completed};
 use qsketch_core::parts::Outcome;
-use qsketch_core::{JobId, Tenant, Verdict, Write};
-use qsketch_ops::{Listing, Query, Row, Shown, changes};
+use qsketch_core::{Done, JobId, Shard, ShardId, Tenant, Verdict, Write};
+use qsketch_ops::{Listing, Query, Row, Shown, at_once_max, beside, changes};
 use qsketch_sim::Sim;
 use scene::{Scene, Tried, at, with_a_lost_worker};
 
@@ -82,6 +82,43 @@ async fn a_failed_job() -> Tried {
     assert_golden("failed.txt", &story(&shown, Paint::Plain))
 }
 
+/// A job of a list of forty, whose records stand in two shards.
+fn wide() -> Tried<Shown> {
+    let mut scene = Scene::new("wide-1")?.ran("generate-script", 120, 320, Some(40))?;
+    let mut shards: BTreeMap<ShardId, Shard> = BTreeMap::new();
+    for n in 0..30 {
+        scene = scene.began(&format!("generate-tts#{n}"), 1, 400 + u64::from(n))?;
+        let shard = shards.entry(format!("generate-tts@0/{}", n / 32).parse()?).or_insert_with(|| Shard::new(1, 0));
+        shard.done.insert(n, Done { attempt: 1, at: at(2_000 + u64::from(n)), width: None });
+    }
+    for n in 30..40 {
+        scene = scene.began(&format!("generate-tts#{n}"), 1, 500)?;
+    }
+    scene = scene.ended("generate-tts#33", 2_100, Outcome::Failed, RAISED, Some(12_100))?;
+    scene = scene.began("render-manim#2", 1, 900)?;
+    let story = qsketch_core::story::tell(&scene.pipeline, &scene.job, &scene.tasks, &shards);
+    let now = at(5_000);
+    Ok(Shown {
+        parallel: beside(&story, now),
+        at_once_max: at_once_max(&story, now),
+        now,
+        story,
+        asked: None,
+        script: None,
+        logs: BTreeMap::new(),
+        logs_location: "s3://sim/jobs/wide-1/TASK/ATTEMPT/log.txt".to_owned(),
+        store_problem: None,
+    })
+}
+
+#[test]
+fn of_a_wide_step_one_line_tells_all_and_those_that_need_a_look_follow() -> Tried {
+    let shown = wide()?;
+    assert_golden("wide.txt", &story(&shown, Paint::Plain))?;
+    assert_eq!(shown.story.tasks.len(), 1 + 40 + 40 + 2, "--json has all of them");
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rejected_submission() -> Tried {
     let reasons = ["prompt: is empty; give 1 to 4000 characters of text", "voice: is \"x\"; choose one of en-us, zh"];
@@ -151,8 +188,7 @@ async fn lines_of_a_job_that_is_followed() -> Tried {
     ];
     let (mut before, mut text) = (None, String::new());
     for (millis, scene) in looks {
-        let after =
-            qsketch_core::story::tell(&scene.pipeline, &scene.job, &scene.tasks, &std::collections::BTreeMap::new());
+        let after = qsketch_core::story::tell(&scene.pipeline, &scene.job, &scene.tasks, &BTreeMap::new());
         for found in changes(before.as_ref(), &after, at(millis)) {
             if let Some(line) = change(&found, after.created_at, Paint::Plain) {
                 text.push_str(&line);

@@ -44,13 +44,19 @@ impl Span {
 
 /// The shards of a step's records, in their order; none where they stand in the part `job`.
 pub fn spans_of(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> impl Iterator<Item = Span> {
-    let sharding = pipeline.sharding();
-    let width = width_of(step, job).filter(|width| step.over.is_some() && *width > sharding.inline_width_max);
-    let (name, width, of) = (step.name.clone(), width.unwrap_or(0), sharding.shard_width);
-    (0..width.div_ceil(of)).map(move |index| Span {
-        shard: ShardId::new(name.clone(), GENERATION, index),
-        elements: index * of..width.min((index + 1) * of),
-    })
+    let (of, width) = (pipeline.sharding().shard_width, sharded_width(pipeline, step, job).unwrap_or(0));
+    let name = step.name.clone();
+    (0..width.div_ceil(of)).map(move |index| span_at(name.clone(), width, of, index))
+}
+
+/// How many elements a step has whose records stand in shards; none where the part `job` has them.
+fn sharded_width(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> Option<u32> {
+    let most = pipeline.sharding().inline_width_max;
+    width_of(step, job).filter(|width| step.over.is_some() && *width > most)
+}
+
+fn span_at(name: StepName, width: u32, of: u32, index: u32) -> Span {
+    Span { shard: ShardId::new(name, GENERATION, index), elements: index * of..width.min((index + 1) * of) }
 }
 
 /// The shard that holds a task's record; none where the part `job` does, or where it is not known yet.
@@ -58,8 +64,8 @@ pub fn spans_of(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> impl Iter
 pub fn span_of(pipeline: &Pipeline, task: &TaskId, job: &Job) -> Option<Span> {
     let step = pipeline.step(task.step())?;
     let Which::Element(element) = task.which() else { return None };
-    let index = usize::try_from(element / pipeline.sharding().shard_width).ok()?;
-    spans_of(pipeline, step, job).nth(index)
+    let (of, width) = (pipeline.sharding().shard_width, sharded_width(pipeline, step, job)?);
+    (element < width).then(|| span_at(step.name.clone(), width, of, element / of))
 }
 
 /// The shard that would hold a task's record if its step is wide: to be loaded beside the job that tells.

@@ -12,7 +12,7 @@ use crate::shard::Shard;
 use crate::time::Time;
 
 /// How a task is. Nothing of it is stored: it follows from the graph and the records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TaskStatus {
     /// An input is missing.

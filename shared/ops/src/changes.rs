@@ -1,5 +1,7 @@
 //! What changed between two looks at a job: a pure comparison of two stories.
 
+use std::collections::BTreeMap;
+
 use qsketch_core::Time;
 use qsketch_core::parts::{Outcome, Progress};
 use qsketch_core::story::{Story, TaskStatus, TaskStory};
@@ -78,9 +80,10 @@ pub fn changes(before: Option<&Story>, after: &Story, now: Time) -> Vec<Change> 
     if before.is_none() {
         found.push(job_change(after));
     }
+    let old: BTreeMap<&str, &TaskStory> =
+        before.iter().flat_map(|before| &before.tasks).map(|task| (task.task.as_str(), task)).collect();
     for task in &after.tasks {
-        let earlier = before.and_then(|before| before.tasks.iter().find(|old| old.task == task.task));
-        task_changes(earlier, task, after, now, &mut found);
+        task_changes(old.get(task.task.as_str()).copied(), task, after, now, &mut found);
     }
     if closes {
         found.push(job_change(after));

@@ -16,6 +16,7 @@
 //! - A downloaded file is whole or not there: `tests/commands.rs`, `a_damaged_file_leaves_nothing_behind`.
 
 pub mod changes;
+pub mod crowd;
 pub mod doctor;
 pub mod download;
 pub mod error;
@@ -27,6 +28,7 @@ pub mod show;
 pub mod submit;
 
 pub use changes::{Change, What, changes};
+pub use crowd::{Crowd, Line, lines};
 pub use doctor::{Check, State, doctor};
 pub use download::{Downloaded, check_output, download};
 pub use error::OpsError;

@@ -1,9 +1,11 @@
 //! What ran at the same time: a pure question to a story.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use qsketch_core::Time;
 use qsketch_core::story::{Story, TaskStatus, TaskStory};
+
+use crate::crowd::{Line, lines};
 
 /// When one attempt of a task was at work: from `from` until before `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,22 +41,41 @@ fn spans_of(task: &TaskStory, story: &Story, now: Time) -> Vec<Span> {
     found
 }
 
-/// For each task, the other tasks that were at work at the same time, in the story's order. Symmetric.
+/// For each task, the other tasks that were at work at the same time, in the story's order. Symmetric. A step of more than
+/// [`crate::crowd::ROWS_MAX`] tasks counts as one, under its own name.
 #[must_use]
 pub fn beside(story: &Story, now: Time) -> BTreeMap<String, Vec<String>> {
-    let spans = spans(story, now);
+    let mut times: Vec<(&str, Vec<(Time, Time)>)> = Vec::new();
+    for lines in lines(story) {
+        let (name, tasks) = match lines {
+            Line::Task(task) => (task.task.as_str(), std::slice::from_ref(task)),
+            Line::Crowd(crowd) => (crowd.step, crowd.tasks),
+        };
+        let all = tasks.iter().flat_map(|task| spans_of(task, story, now)).map(|span| (span.from, span.to));
+        times.push((name, joined(all.collect())));
+    }
+    let meet = |mine: &[(Time, Time)], others: &[(Time, Time)]| {
+        mine.iter().any(|(from, to)| others.iter().any(|(other_from, other_to)| from < other_to && other_from < to))
+    };
     let mut found = BTreeMap::new();
-    for task in &story.tasks {
-        let mine: Vec<&Span> = spans.iter().filter(|span| span.task == task.task).collect();
-        let mut names = Vec::new();
-        for other in &spans {
-            let meets = mine.iter().any(|span| span.from < other.to && other.from < span.to);
-            if other.task != task.task && meets && !names.contains(&other.task) {
-                names.push(other.task.clone());
-            }
-        }
+    for (name, mine) in &times {
+        let others = times.iter().filter(|(other, others)| other != name && meet(mine, others));
+        let names: Vec<String> = others.map(|(other, _)| (*other).to_owned()).collect();
         if !names.is_empty() {
-            found.insert(task.task.clone(), names);
+            found.insert((*name).to_owned(), names);
+        }
+    }
+    found
+}
+
+/// The same times, those that meet joined.
+fn joined(mut times: Vec<(Time, Time)>) -> Vec<(Time, Time)> {
+    times.sort_unstable();
+    let mut found: Vec<(Time, Time)> = Vec::new();
+    for (from, to) in times {
+        match found.last_mut() {
+            Some((_, end)) if from < *end => *end = to.max(*end),
+            _ => found.push((from, to)),
         }
     }
     found
@@ -63,13 +84,22 @@ pub fn beside(story: &Story, now: Time) -> BTreeMap<String, Vec<String>> {
 /// The most tasks that were at work at one time.
 #[must_use]
 pub fn at_once_max(story: &Story, now: Time) -> usize {
-    let spans = spans(story, now);
-    // A new maximum can only begin where a span begins.
-    let at = |time: Time| {
-        let there = spans.iter().filter(|span| span.from <= time && time < span.to);
-        there.map(|span| span.task.as_str()).collect::<BTreeSet<_>>().len()
-    };
-    spans.iter().map(|span| at(span.from)).max().unwrap_or(0)
+    let mut ends = Vec::new();
+    for task in &story.tasks {
+        let times = spans_of(task, story, now).into_iter().map(|span| (span.from, span.to));
+        // At one time the ends come first: what ends then is not at work any more.
+        ends.extend(
+            joined(times.filter(|(from, to)| from < to).collect())
+                .into_iter()
+                .flat_map(|(from, to)| [(from, 1), (to, -1)]),
+        );
+    }
+    ends.sort_unstable();
+    let sums = ends.iter().scan(0_i64, |at_once, (_, change)| {
+        *at_once += change;
+        Some(*at_once)
+    });
+    usize::try_from(sums.max().unwrap_or(0)).unwrap_or(0)
 }
 
 /// Names of tasks in few words: `render-manim#0..2 generate-tts#1` for four tasks.

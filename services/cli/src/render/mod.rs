@@ -13,7 +13,7 @@ use qsketch_core::story::TaskStatus;
 pub use doctor::checks;
 pub use line::{change, task_message};
 pub use list::{after_list, list};
-pub use story::{story, why_not_completed};
+pub use story::{crowd_counts, crowd_name, story, why_not_completed};
 
 /// Whether text is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

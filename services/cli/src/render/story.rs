@@ -5,7 +5,7 @@ use core::time::Duration;
 use qsketch_core::parts::Attempt;
 use qsketch_core::story::{Story, TaskStatus, TaskStory};
 use qsketch_core::{JobStatus, Time};
-use qsketch_ops::{Shown, compact};
+use qsketch_ops::{Crowd, Line, Shown, compact, lines};
 
 use super::{Paint, cut, duration, line_of};
 
@@ -116,7 +116,18 @@ fn now_line(story: &Story) -> String {
 
 fn table(shown: &Shown, paint: Paint, text: &mut String) {
     let story = &shown.story;
-    let width = story.tasks.iter().map(|task| task.task.chars().count()).max().unwrap_or(0).max(11);
+    let lines = lines(story);
+    let named = |line: &Line<'_>| match line {
+        Line::Task(task) => task.task.chars().count(),
+        Line::Crowd(crowd) => crowd
+            .named
+            .iter()
+            .map(|task| task.task.chars().count() + 2)
+            .chain([crowd_name(crowd).chars().count()])
+            .max()
+            .unwrap_or(0),
+    };
+    let width = lines.iter().map(named).max().unwrap_or(0).max(11);
     let row = |name: &str, status: &str, started: &str, took: &str, attempt: &str, note: &str| {
         format!("  {name:width$}  {status}  {started:>12}  {took:>12}  {attempt:>7}  {note}").trim_end().to_owned()
             + "\n"
@@ -125,25 +136,85 @@ fn table(shown: &Shown, paint: Paint, text: &mut String) {
     text.push_str(&paint.faint(title.trim_end()));
     text.push('\n');
     let since = |at: Time| format!("+{}", duration(at.since(story.created_at)));
-    for task in &story.tasks {
-        let status = paint.task(task.status, &format!("{:9}", task.status.as_str()));
-        // While the next attempt is awaited, those that ended stand below, and the row names none.
-        let is_named = task.status != TaskStatus::Scheduled;
-        let started = task.attempt_started_at.filter(|_| is_named).map(since).unwrap_or_default();
-        let took = took(task, shown.now).filter(|_| is_named).map(duration).unwrap_or_default();
-        let attempt = task.attempt.filter(|_| is_named).map(|attempt| attempt.to_string()).unwrap_or_default();
-        text.push_str(&row(&task.task, &status, &started, &took, &attempt, &notes(task, shown, paint)));
-        for ended in &task.attempts {
-            let status = paint.bad(&format!("{:9}", ended.outcome.as_str()));
-            let took = duration(ended.ended_at.since(ended.started_at));
-            let number = ended.attempt.to_string();
-            let why = line_of(&format!("{}: {}", ended.error_type, ended.error));
-            text.push_str(&row("  └ attempt", &status, &since(ended.started_at), &took, &number, &why));
-            if let Some(log) = log_of(shown, task, ended) {
-                text.push_str(&row("", &" ".repeat(9), "", "", "", &paint.faint(&log)));
+    for line in &lines {
+        match line {
+            Line::Task(task) => text.push_str(&task_rows(task, "", shown, paint, &row)),
+            Line::Crowd(crowd) => {
+                let started = crowd.started_at.map(since).unwrap_or_default();
+                let took = crowd.started_at.zip(crowd.ended_at).map(|(from, to)| duration(to.since(from)));
+                let notes = [crowd_counts(crowd, paint), beside_of(crowd.step, shown, paint)].into_iter().flatten();
+                let notes = notes.collect::<Vec<_>>().join("  ");
+                text.push_str(&row(
+                    &crowd_name(crowd),
+                    &" ".repeat(9),
+                    &started,
+                    &took.unwrap_or_default(),
+                    "",
+                    &notes,
+                ));
+                crowd.named.iter().for_each(|task| text.push_str(&task_rows(task, "  ", shown, paint, &row)));
+                if crowd.unnamed > 0 {
+                    let more =
+                        format!("  … and {} more that failed, are tried again or run (--json has all)", crowd.unnamed);
+                    text.push_str(&format!("  {}\n", paint.faint(&more)));
+                }
             }
         }
     }
+}
+
+/// A row of the table from its six cells.
+type Row<'a> = dyn Fn(&str, &str, &str, &str, &str, &str) -> String + 'a;
+
+/// A task's row, and one for each attempt of it that was not recorded.
+fn task_rows(task: &TaskStory, indent: &str, shown: &Shown, paint: Paint, row: &Row<'_>) -> String {
+    let since = |at: Time| format!("+{}", duration(at.since(shown.story.created_at)));
+    let mut text = String::new();
+    let status = paint.task(task.status, &format!("{:9}", task.status.as_str()));
+    // While the next attempt is awaited, those that ended stand below, and the row names none.
+    let is_named = task.status != TaskStatus::Scheduled;
+    let started = task.attempt_started_at.filter(|_| is_named).map(since).unwrap_or_default();
+    let took = took(task, shown.now).filter(|_| is_named).map(duration).unwrap_or_default();
+    let attempt = task.attempt.filter(|_| is_named).map(|attempt| attempt.to_string()).unwrap_or_default();
+    text.push_str(&row(
+        &format!("{indent}{}", task.task),
+        &status,
+        &started,
+        &took,
+        &attempt,
+        &notes(task, shown, paint),
+    ));
+    for ended in &task.attempts {
+        let status = paint.bad(&format!("{:9}", ended.outcome.as_str()));
+        let took = duration(ended.ended_at.since(ended.started_at));
+        let number = ended.attempt.to_string();
+        let why = line_of(&format!("{}: {}", ended.error_type, ended.error));
+        text.push_str(&row(&format!("{indent}  └ attempt"), &status, &since(ended.started_at), &took, &number, &why));
+        if let Some(log) = log_of(shown, task, ended) {
+            text.push_str(&row("", &" ".repeat(9), "", "", "", &paint.faint(&log)));
+        }
+    }
+    text
+}
+
+/// The name of a wide step's tasks: `render-manim#0..99`.
+#[must_use]
+pub fn crowd_name(crowd: &Crowd<'_>) -> String {
+    format!("{}#0..{}", crowd.step, crowd.tasks.len().saturating_sub(1))
+}
+
+/// How many of a wide step's tasks are how: `90 completed, 10 running`.
+#[must_use]
+pub fn crowd_counts(crowd: &Crowd<'_>, paint: Paint) -> Option<String> {
+    let count = |(status, count): (&TaskStatus, &usize)| {
+        let word = status.as_str().to_ascii_lowercase().replace('_', " ");
+        paint.task(*status, &format!("{count} {word}"))
+    };
+    Some(crowd.counts.iter().rev().map(count).collect::<Vec<_>>().join(", ")).filter(|counts| !counts.is_empty())
+}
+
+fn beside_of(name: &str, shown: &Shown, paint: Paint) -> Option<String> {
+    shown.parallel.get(name).map(|others| paint.faint(&format!("∥ {}", compact(others))))
 }
 
 /// How long the attempt of the row took, or has been at work.
@@ -190,9 +261,7 @@ fn notes(task: &TaskStory, shown: &Shown, paint: Paint) -> String {
     if let Some(queued) = queued.filter(|queued| *queued >= QUEUED_NOTABLE) {
         notes.push(format!("queued {}", duration(queued)));
     }
-    if let Some(others) = shown.parallel.get(&task.task) {
-        notes.push(paint.faint(&format!("∥ {}", compact(others))));
-    }
+    notes.extend(beside_of(&task.task, shown, paint));
     notes.join("  ")
 }
 
