@@ -62,7 +62,7 @@ impl StackKind {
     pub const fn warm_up(self) -> (u32, u32) {
         match self {
             Self::Ministack => (200, 32),
-            Self::Fast => (2_000, 32),
+            Self::Fast => (10_000, 32),
         }
     }
 

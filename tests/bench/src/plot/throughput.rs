@@ -75,7 +75,9 @@ impl<'a> Series<'a> {
 }
 
 fn paces(area: &Area<'_>, series: &Series<'_>) -> Result<()> {
-    let most = series.runs.iter().map(|run| run.jobs_per_second()).fold(1.0, f64::max) * 1.3;
+    // Room for the legend above the bars, a line for each way.
+    let room = 1.2 + 0.12 * series.ways.len() as f64;
+    let most = series.runs.iter().map(|run| run.jobs_per_second()).fold(1.0, f64::max) * room;
     let mut chart = ChartBuilder::on(area)
         .caption("jobs per second", style(TEXT.0, INK, HPos::Left, VPos::Top))
         .margin(14)
@@ -104,7 +106,7 @@ fn paces(area: &Area<'_>, series: &Series<'_>) -> Result<()> {
         });
         chart.draw_series(numbers).map_err(failed)?;
     }
-    legend(&mut chart)
+    legend(&mut chart, SeriesLabelPosition::UpperLeft)
 }
 
 fn latencies(area: &Area<'_>, series: &Series<'_>) -> Result<()> {
@@ -115,7 +117,7 @@ fn latencies(area: &Area<'_>, series: &Series<'_>) -> Result<()> {
         .margin(14)
         .x_label_area_size(42)
         .y_label_area_size(54)
-        .build_cartesian_2d(0.0..series.loads.len().max(1) as f64, (least * 0.6..most * 4.0).log_scale())
+        .build_cartesian_2d(0.0..series.loads.len().max(1) as f64, (least * 0.25..most * 1.6).log_scale())
         .map_err(failed)?;
     axes(&mut chart, series, &|y| if *y < 1.0 { format!("{y:.1}") } else { format!("{y:.0}") })?;
     type Of = fn(&Measured) -> f64;
@@ -140,7 +142,8 @@ fn latencies(area: &Area<'_>, series: &Series<'_>) -> Result<()> {
             chart.draw_series(rims).map_err(failed)?;
         }
     }
-    legend(&mut chart)
+    // Latency grows with the load: below the curves on the right there is room.
+    legend(&mut chart, SeriesLabelPosition::LowerRight)
 }
 
 type Chart<'a, 'b, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>;
@@ -166,13 +169,13 @@ where
         .map_err(failed)
 }
 
-fn legend<'a, 'b: 'a, Y>(chart: &mut Chart<'a, 'b, Y>) -> Result<()>
+fn legend<'a, 'b: 'a, Y>(chart: &mut Chart<'a, 'b, Y>, position: SeriesLabelPosition) -> Result<()>
 where
     Y: Ranged<ValueType = f64>,
 {
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(position)
         .margin(6)
         .legend_area_size(22)
         .background_style(WHITE.mix(0.85))
