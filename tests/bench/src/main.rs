@@ -2,6 +2,7 @@
 //! counted without a stack.
 
 mod run;
+mod tried;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,6 +79,12 @@ enum Action {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure what was tried: this commit as it is, and with each patch of tests/bench/tried; print it.
+    Tried {
+        /// Write it into docs/benchmarks.md too.
+        #[arg(long)]
+        keep: bool,
+    },
     /// One run, on the stack that the environment names; started by `run`.
     #[command(hide = true)]
     Measure {
@@ -129,13 +136,18 @@ fn main() -> Result<()> {
         // These bring their own runtimes.
         Action::Account { keep } => count_account(keep),
         Action::Wide { keep } => count_wide(keep),
+        Action::Tried { keep } => {
+            let table = tried::table(&root())?;
+            run::say(table.trim_end());
+            kept(keep, "tried", StackKind::Fast.about(), &table)
+        }
         action => tokio::runtime::Runtime::new()?.block_on(act(action)),
     }
 }
 
 async fn act(action: Action) -> Result<()> {
     match action {
-        Action::Account { .. } | Action::Wide { .. } => bail!("it brings its own runtime"),
+        Action::Account { .. } | Action::Wide { .. } | Action::Tried { .. } => bail!("it brings its own runtime"),
         Action::List { keep } => count_list(keep).await,
         Action::Run { stack, jobs, in_flight, queued, ways, soak, log, keep } => {
             let [few, many] = match jobs.as_slice() {
