@@ -85,6 +85,12 @@ enum Action {
         #[arg(long)]
         keep: bool,
     },
+    /// Write the tables and plots of a stack anew, from the results in docs/benchmarks; nothing is measured.
+    Render {
+        /// Which stack.
+        #[arg(long, value_enum)]
+        stack: StackKind,
+    },
     /// One run, on the stack that the environment names; started by `run`.
     #[command(hide = true)]
     Measure {
@@ -136,8 +142,9 @@ fn main() -> Result<()> {
         // These bring their own runtimes.
         Action::Account { keep } => count_account(keep),
         Action::Wide { keep } => count_wide(keep),
+        Action::Render { stack } => render(stack),
         Action::Tried { keep } => {
-            let table = tried::table(&root())?;
+            let table = tokio::runtime::Runtime::new()?.block_on(tried::table(&root()))?;
             run::say(table.trim_end());
             kept(keep, "tried", StackKind::Fast.about(), &table)
         }
@@ -147,7 +154,9 @@ fn main() -> Result<()> {
 
 async fn act(action: Action) -> Result<()> {
     match action {
-        Action::Account { .. } | Action::Wide { .. } | Action::Tried { .. } => bail!("it brings its own runtime"),
+        Action::Account { .. } | Action::Wide { .. } | Action::Tried { .. } | Action::Render { .. } => {
+            bail!("it brings its own runtime")
+        }
         Action::List { keep } => count_list(keep).await,
         Action::Run { stack, jobs, in_flight, queued, ways, soak, log, keep } => {
             let [few, many] = match jobs.as_slice() {
@@ -193,6 +202,13 @@ async fn act(action: Action) -> Result<()> {
         }
         Action::ServeTable { port } => serve_table(port).await,
     }
+}
+
+fn render(stack: StackKind) -> Result<()> {
+    let docs = root().join("docs");
+    let kept = docs.join("benchmarks").join(format!("{}.json", stack.name()));
+    let results = std::fs::read(&kept).with_context(|| format!("read {}", kept.display()))?;
+    report::write(&docs, &serde_json::from_slice(&results)?)
 }
 
 fn count_wide(keep: bool) -> Result<()> {

@@ -87,7 +87,8 @@ pub fn say(line: &str) {
 pub async fn run(kind: StackKind, runs: &[Run], ways: &[Way], log: &str, keep: bool) -> Result<()> {
     let stack = Stack::start(kind, &root()).await?;
     let (jobs, in_flight) = kind.warm_up();
-    measured(&stack, Run::in_flight(Way::Queues, jobs, in_flight), "warm-up", log).await?;
+    let own = std::env::current_exe()?;
+    measured(&stack, &own, Run::in_flight(Way::Queues, jobs, in_flight), "warm-up", log).await?;
     let mut results = Results {
         stack: kind.name().to_owned(),
         machine: Machine::of_now(&root(), kind.about(), log),
@@ -97,7 +98,7 @@ pub async fn run(kind: StackKind, runs: &[Run], ways: &[Way], log: &str, keep: b
         agreements: Vec::new(),
     };
     for (index, run) in runs.iter().enumerate() {
-        let measured = measured(&stack, *run, &format!("run{index}"), log).await?;
+        let measured = measured(&stack, &own, *run, &format!("run{index}"), log).await?;
         say(&report::line(&measured));
         results.runs.push(measured);
     }
@@ -119,7 +120,8 @@ pub async fn run(kind: StackKind, runs: &[Run], ways: &[Way], log: &str, keep: b
     Ok(())
 }
 
-async fn measured(stack: &Stack, run: Run, name: &str, log: &str) -> Result<Measured> {
+/// What one run measures in a process of this program.
+pub async fn measured(stack: &Stack, program: &Path, run: Run, name: &str, log: &str) -> Result<Measured> {
     let prefix = stack.prepare(name, run.sets()).await?;
     let pids: Vec<String> = stack.pids().iter().map(ToString::to_string).collect();
     let mut arguments = vec!["measure".to_owned(), "--way".to_owned(), run.way.id().to_owned()];
@@ -128,7 +130,7 @@ async fn measured(stack: &Stack, run: Run, name: &str, log: &str) -> Result<Meas
     arguments.extend(["--stack-pids".to_owned(), pids.join(",")]);
     arguments.extend(["--table", name, "--queue-url-prefix", &prefix, "--log", log].map(str::to_owned));
     let load = if run.is_queued { format!("{} queued", run.in_flight) } else { format!("{} in flight", run.in_flight) };
-    let result = child(stack, &arguments, &format!("{load}, {}", run.way.name()), run.jobs).await?;
+    let result = child(stack, program, &arguments, &format!("{load}, {}", run.way.name()), run.jobs).await?;
     Ok(serde_json::from_slice(&result)?)
 }
 
@@ -138,15 +140,16 @@ async fn agreed(stack: &Stack, kind: StackKind, way: Way, log: &str) -> Result<A
     let mut arguments = vec!["agree".to_owned(), "--way".to_owned(), way.id().to_owned()];
     arguments.extend((kind.told() == Told::Writes).then(|| "--writes-only".to_owned()));
     arguments.extend(["--table", &name, "--queue-url-prefix", &prefix, "--log", log].map(str::to_owned));
-    let result = child(stack, &arguments, &format!("units, {}", way.name()), u32::try_from(agree::JOBS)?).await?;
+    let (own, what) = (std::env::current_exe()?, format!("units, {}", way.name()));
+    let result = child(stack, &own, &arguments, &what, u32::try_from(agree::JOBS)?).await?;
     Ok(serde_json::from_slice(&result)?)
 }
 
-/// What a child of this program writes as its result.
-async fn child(stack: &Stack, arguments: &[String], what: &str, jobs: u32) -> Result<Vec<u8>> {
+/// What a child writes as its result.
+async fn child(stack: &Stack, program: &Path, arguments: &[String], what: &str, jobs: u32) -> Result<Vec<u8>> {
     let folder = tempfile::tempdir()?;
     let (result, log) = (folder.path().join("result.json"), folder.path().join("log"));
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(program);
     command
         .args(arguments)
         .arg("--result")

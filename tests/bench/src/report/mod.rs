@@ -121,6 +121,7 @@ fn section(results: &Results) -> String {
             results.command,
             thousands(warm as usize),
         ),
+        tables::goals(results),
         tables::times(results),
         format!("![jobs per second and latency](benchmarks/{}.svg)", results.stack),
         tables::calls(results),

@@ -5,11 +5,107 @@ use std::collections::BTreeSet;
 use crate::consumers::{POLL_WAIT, QUEUES};
 use crate::counted::EMPTY;
 use crate::measured::{Measured, thousands};
-use crate::prices::{Bill, FAIR_MESSAGE, MANY_IN_FLIGHT, PRICES, idle_dollars_a_month};
+use crate::prices::{
+    Bill, DOLLARS_MAX_ALONE, DOLLARS_MAX_MANY, FAIR_MESSAGE, MANY_IN_FLIGHT, PRICES, idle_dollars_a_month,
+};
 use crate::report::Results;
+use crate::stack::StackKind;
 
 /// A column: its head, and its cell for a run.
 type Column = (&'static str, fn(&Measured) -> String);
+
+/// Something that was asked for on the fast stack: a first goal, and one to go on to.
+struct Goal {
+    what: &'static str,
+    in_flight: usize,
+    of: fn(&Measured) -> f64,
+    /// The first goal, and the next one; the same where there is one only.
+    goals: [f64; 2],
+    /// Whether more is better.
+    is_least: bool,
+}
+
+impl Goal {
+    fn asked(&self, goal: f64) -> String {
+        format!("{} {goal}", if self.is_least { "≥" } else { "≤" })
+    }
+
+    fn reached(&self, found: f64) -> usize {
+        self.goals.iter().filter(|goal| if self.is_least { found >= **goal } else { found <= **goal }).count()
+    }
+}
+
+/// What was asked for.
+const GOALS: [Goal; 6] = [
+    Goal { what: "p50 ms, 1 in flight", in_flight: 1, of: |run| run.p50_ms, goals: [10.0, 5.0], is_least: false },
+    Goal {
+        what: "jobs/s, 64 in flight",
+        in_flight: MANY_IN_FLIGHT,
+        of: Measured::jobs_per_second,
+        goals: [300.0, 500.0],
+        is_least: true,
+    },
+    Goal {
+        what: "CPU s per 1,000 jobs, 64",
+        in_flight: MANY_IN_FLIGHT,
+        of: |run| run.per_1000(run.cpu_seconds),
+        goals: [3.0, 1.5],
+        is_least: false,
+    },
+    Goal {
+        what: "peak MB, 64",
+        in_flight: MANY_IN_FLIGHT,
+        of: |run| run.peak_mb,
+        goals: [60.0, 60.0],
+        is_least: false,
+    },
+    Goal {
+        what: "$ a million, 1",
+        in_flight: 1,
+        of: |run| bill(run).sum(),
+        goals: [DOLLARS_MAX_ALONE, DOLLARS_MAX_ALONE],
+        is_least: false,
+    },
+    Goal {
+        what: "$ a million, 64",
+        in_flight: MANY_IN_FLIGHT,
+        of: |run| bill(run).sum(),
+        goals: [DOLLARS_MAX_MANY, DOLLARS_MAX_MANY],
+        is_least: false,
+    },
+];
+
+/// What was asked for, and what each way brings; empty for a stack of which nothing was asked.
+pub(super) fn goals(results: &Results) -> String {
+    if results.stack != StackKind::Fast.name() {
+        return String::new();
+    }
+    let runs = results.in_flight();
+    let mut ways: Vec<_> = runs.iter().map(|run| run.way).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    let row = |name: &str, cells: Vec<String>| format!("| {name} | {} |", cells.join(" | "));
+    let mut lines = vec![
+        row("", GOALS.iter().map(|goal| goal.what.to_owned()).collect()),
+        format!("|---|{}", "--:|".repeat(GOALS.len())),
+        row("*asked for first*", GOALS.iter().map(|goal| goal.asked(goal.goals[0])).collect()),
+        row("*and then*", GOALS.iter().map(|goal| goal.asked(goal.goals[1])).collect()),
+    ];
+    for way in ways {
+        let cell = |goal: &Goal| {
+            let Some(run) = runs.iter().find(|run| (run.way, run.in_flight) == (way, goal.in_flight)) else {
+                return "not measured".to_owned();
+            };
+            let found = (goal.of)(run);
+            format!("{found:.1} {}", ["✗", "✓", "✓✓"][goal.reached(found)])
+        };
+        lines.push(row(way.name(), GOALS.iter().map(cell).collect()));
+    }
+    format!(
+        "What was asked for on this stack, and what came out (✓ the first, ✓✓ both, ✗ neither):\n\n{}",
+        lines.join("\n")
+    )
+}
 
 /// Pace, latency, processor time and memory.
 pub(super) fn times(results: &Results) -> String {

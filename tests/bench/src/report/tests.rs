@@ -47,6 +47,18 @@ fn every_table_has_as_many_cells_in_each_row_as_in_its_head() {
 }
 
 #[test]
+fn what_was_asked_for_is_held_against_what_came_out() {
+    let runs = |jobs_per_second: f64, p50_ms: f64| {
+        let alone = Measured { p50_ms, ..run(Way::Queues, 10, 1, 1.0) };
+        section(&results(vec![alone, run(Way::Queues, 1_000, 64, 1_000.0 / jobs_per_second)]))
+    };
+    let row = |text: &str| text.lines().find(|line| line.contains('✓') && line.contains("queues")).map(str::to_owned);
+    assert!(row(&runs(299.0, 11.0)).is_some_and(|row| row.starts_with("| through the queues | 11.0 ✗ | 299.0 ✗ |")));
+    assert!(row(&runs(300.0, 10.0)).is_some_and(|row| row.starts_with("| through the queues | 10.0 ✓ | 300.0 ✓ |")));
+    assert!(row(&runs(501.0, 5.0)).is_some_and(|row| row.starts_with("| through the queues | 5.0 ✓✓ | 501.0 ✓✓ |")));
+}
+
+#[test]
 fn a_depth_is_held_against_the_few_that_were_queued_many_times_in_the_same_way() {
     let runs = |deep| {
         vec![
