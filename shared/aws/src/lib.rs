@@ -27,7 +27,7 @@ pub use queues::SqsQueues;
 pub use store::S3Store;
 pub use table::DynamoTable;
 
-/// The allocator of every service: about a fifth of a call's processor time went to the C library's.
+/// The allocator of every service; what it brings stands in `docs/benchmarks.md`, "What was tried".
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

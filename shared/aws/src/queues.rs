@@ -22,8 +22,7 @@ use crate::error::{kind_of, port_error};
 /// The queues of a deployment.
 pub struct SqsQueues {
     client: Client,
-    /// A client of its own for polls: they wait, and are not repeated by themselves. (To say so at each call instead costs
-    /// as much of the processor as the call.)
+    /// A client of its own for polls: they wait, and are not repeated by themselves.
     polls: Client,
     prefix: String,
 }
