@@ -21,6 +21,7 @@ Exit codes:
     5  the table, the queues or the bucket can't be reached
     6  the credentials are missing or not allowed to do this
    10  the job FAILED
+   11  the job was CANCELED
    12  the job stalls: nothing took it in, or it is open past its deadline
    13  the submission was REJECTED, or its id belongs to another one
   124  the job TIMED_OUT
@@ -52,6 +53,8 @@ pub enum Command {
     List(List),
     /// Show the story of a job: each task, its attempts and their reasons, what ran in parallel
     Show(Show),
+    /// Cancel a job that runs: what is at work is ended, nothing new begins
+    Cancel(Cancel),
     /// Print what the tools of an attempt wrote; without a task, list the logs of a job
     Logs(Logs),
     /// Download the video of a job, with its poster, captions and transcript next to it
@@ -110,7 +113,7 @@ pub struct List {
     #[arg(long, default_value = TENANT_DEFAULT)]
     pub tenant: Tenant,
 
-    /// Only those in this status, or in one of several: running, completed, failed, timed-out, rejected
+    /// Only those in this status, or in one of several: running, completed, failed, timed-out, canceled, rejected
     #[arg(long, value_delimiter = ',', value_parser = status)]
     pub status: Vec<JobStatus>,
 
@@ -169,7 +172,7 @@ fn when(text: &str) -> Result<When, String> {
 fn status(text: &str) -> Result<JobStatus, String> {
     let name = text.to_ascii_uppercase().replace('-', "_");
     let found = JobStatus::ALL.into_iter().find(|status| status.as_str() == name);
-    found.ok_or_else(|| "it is none of running, completed, failed, timed-out, rejected".to_owned())
+    found.ok_or_else(|| "it is none of running, completed, failed, timed-out, canceled, rejected".to_owned())
 }
 
 /// Arguments of `show`.
@@ -177,6 +180,20 @@ fn status(text: &str) -> Result<JobStatus, String> {
 pub struct Show {
     /// The job's id
     pub job: JobId,
+}
+
+/// Arguments of `cancel`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Whoever works on the job learns it at the next heartbeat, a third of the lease later at most (10 s), and ends its processes. The
+customer's systems get the event generation.canceled. A job that has closed otherwise stays as it is: that ends with 1.")]
+pub struct Cancel {
+    /// The job's id
+    pub job: JobId,
+
+    /// Why, in at most 200 bytes: the story and the event tell it
+    #[arg(long, default_value = "canceled by hand")]
+    pub reason: String,
 }
 
 /// Arguments of `logs`.

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use qsketch_core::story::Story;
 use qsketch_core::{JobId, JobStatus};
 use qsketch_ops::list::DAYS_DEFAULT;
-use qsketch_ops::{Check, Downloaded, Listing, Log, LogName, OpsError, Prepared, Query, Sent, State, Until, Wish};
+use qsketch_ops::{
+    Canceled, Check, Downloaded, Listing, Log, LogName, OpsError, Prepared, Query, Sent, State, Until, Wish,
+};
 use qsketch_runtime::Ports;
 use qsketch_runtime::config::{Environment, Settings, SettingsError};
 use serde::Serialize;
 
-use crate::arguments::{Arguments, Command, Download, List, Logs, Show, Submit, When};
+use crate::arguments::{Arguments, Cancel, Command, Download, List, Logs, Show, Submit, When};
 use crate::exit::{Exit, Problem};
 use crate::output::Output;
 use crate::progress::{JSON_LAYOUT, Progress};
@@ -29,6 +31,7 @@ pub(crate) async fn run(arguments: &Arguments, environment: &Environment, output
         Command::Submit(asked) => submit(asked, environment, output).await,
         Command::List(asked) => list(asked, &ports(environment).await?, output).await,
         Command::Show(asked) => show(asked, &ports(environment).await?, output).await,
+        Command::Cancel(asked) => cancel(asked, &ports(environment).await?, output).await,
         Command::Logs(asked) => logs(asked, &ports(environment).await?, output).await,
         Command::Download(asked) => download(asked, &ports(environment).await?, output).await,
         Command::Doctor => doctor(environment, output).await,
@@ -42,6 +45,14 @@ async fn ports(environment: &Environment) -> Result<Ports, SettingsError> {
 
 #[derive(Serialize)]
 struct SubmittedLine<'a> {
+    layout: u32,
+    what: &'static str,
+    job: &'a str,
+    is_again: bool,
+}
+
+#[derive(Serialize)]
+struct CanceledLine<'a> {
     layout: u32,
     what: &'static str,
     job: &'a str,
@@ -186,6 +197,20 @@ async fn show(asked: &Show, ports: &Ports, output: &Output) -> Result<Exit, Prob
         output.json(&shown)?;
     } else {
         output.data(&render::story(&shown, output.paint))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn cancel(asked: &Cancel, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let job = &asked.job;
+    let is_again = qsketch_ops::cancel(ports, job, &asked.reason).await? == Canceled::Before;
+    if output.is_json {
+        let line = CanceledLine { layout: JSON_LAYOUT, what: "canceled", job: job.as_str(), is_again };
+        output.json_line(&line)?;
+    } else if is_again {
+        output.say(&format!("job {job} was canceled before, and stays so (qsketch show {job})"));
+    } else {
+        output.say(&format!("job {job} is canceled; what is at work ends within seconds (qsketch show {job})"));
     }
     Ok(Exit::Done)
 }

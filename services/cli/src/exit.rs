@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Denied = 6,
     /// The job failed.
     Failed = 10,
+    /// The job was canceled.
+    Canceled = 11,
     /// The job stalls.
     Stalled = 12,
     /// The submission was rejected.
@@ -84,7 +86,7 @@ impl Problem {
                 OpsError::NoVideo { status: JobStatus::Running | JobStatus::Completed, .. } => Exit::Other,
                 OpsError::NoVideo { status, .. } => exit_of(*status),
                 OpsError::NotTaken { .. } | OpsError::Stalled { .. } => Exit::Stalled,
-                OpsError::Damaged { .. } | OpsError::File { .. } => Exit::Other,
+                OpsError::Damaged { .. } | OpsError::File { .. } | OpsError::TooLate { .. } => Exit::Other,
                 OpsError::Port(error) => exit_of_port(error.kind),
             },
         }
@@ -127,6 +129,7 @@ pub(crate) const fn exit_of(status: JobStatus) -> Exit {
         JobStatus::Running | JobStatus::Completed => Exit::Done,
         JobStatus::Failed => Exit::Failed,
         JobStatus::TimedOut => Exit::TimedOut,
+        JobStatus::Canceled => Exit::Canceled,
         JobStatus::Rejected => Exit::Rejected,
     }
 }
@@ -180,6 +183,7 @@ mod tests {
             (closed(JobStatus::Rejected), 13),
             (Problem::Ops(OpsError::IdTaken { job }), 13),
             (closed(JobStatus::TimedOut), 124),
+            (closed(JobStatus::Canceled), 11),
             (Problem::Interrupted(String::new()), 130),
             (port(PortErrorKind::Damaged), 1),
         ] {

@@ -1,4 +1,4 @@
-//! The `qsketch` command: submit, list, show, logs, download, doctor.
+//! The `qsketch` command: submit, list, show, cancel, logs, download, doctor.
 //!
 //! Data goes to stdout, talk to stderr. What it asks and does is in `qsketch-ops`; here are only arguments, words and
 //! colours. The environment is read in `main` and handed in.

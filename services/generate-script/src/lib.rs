@@ -76,6 +76,7 @@ fn failure_of(error: ScriptError) -> Failure {
         Retry::Never => Remedy::Fail,
         Retry::Policy => Remedy::Retry { after: None },
         Retry::After(delay) => Remedy::Retry { after: Some(delay) },
+        Retry::Overload(after) => Remedy::Overload { after },
     };
     Failure::new(error.kind, &error.message, remedy)
 }

@@ -18,7 +18,7 @@ pub const EVENT_LAYOUT: u32 = 1;
 pub struct Notification {
     /// [`EVENT_LAYOUT`].
     pub layout: u32,
-    /// `video.completed` or `generation.failed`.
+    /// `video.completed`, `generation.failed` or `generation.canceled`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The same for every repetition of this event: whoever acts on it acts once per key.
@@ -35,6 +35,9 @@ pub struct Notification {
     /// What failed, for `generation.failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureNote>,
+    /// Why it was canceled, for `generation.canceled`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What failed.
@@ -64,7 +67,7 @@ impl Notification {
     #[must_use]
     pub fn of(job: &JobId, tenant: &Tenant, number: u32, closing: &Closing) -> Self {
         let failure = match closing.verdict {
-            Verdict::Completed => None,
+            Verdict::Completed | Verdict::Canceled => None,
             Verdict::Failed | Verdict::TimedOut => Some(FailureNote {
                 status: closing.verdict.status().as_str(),
                 task: closing.task.as_ref().map(ToString::to_string),
@@ -74,9 +77,16 @@ impl Notification {
                 error: closing.error.as_ref().map(ToString::to_string),
             }),
         };
+        let kind = match closing.verdict {
+            Verdict::Completed => "video.completed",
+            Verdict::Failed | Verdict::TimedOut => "generation.failed",
+            Verdict::Canceled => "generation.canceled",
+        };
+        let reason = closing.error.as_ref().filter(|_| closing.verdict == Verdict::Canceled).map(ToString::to_string);
         Self {
             layout: EVENT_LAYOUT,
-            kind: if failure.is_none() { "video.completed" } else { "generation.failed" },
+            kind,
+            reason,
             idempotency_key: format!("{job}/{number}"),
             job: job.to_string(),
             tenant: tenant.to_string(),
@@ -128,6 +138,25 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&event)?,
             r#"{"layout":1,"type":"generation.failed","idempotency_key":"j1/0","job":"j1","tenant":"t","closed_at":"2026-11-22T21:15:57.042Z","failure":{"status":"TIMED_OUT","task":"render-manim#2","step":"render-manim","attempt":3,"error_type":"StartToClose","error":"ended after 300 s by its StartToClose timeout"}}"#
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_canceled_job_tells_the_reason() -> Result<(), Box<dyn std::error::Error>> {
+        let closing = Closing {
+            verdict: Verdict::Canceled,
+            at: Time(1_795_382_157_042),
+            task: None,
+            attempt: None,
+            error_type: Some("Canceled".to_owned()),
+            error: Some(ErrorText::from("the lesson was postponed")),
+            result: None,
+        };
+        let event = Notification::of(&JobId::try_from("j1")?, &Tenant::try_from("t")?, 0, &closing);
+        assert_eq!(
+            serde_json::to_string(&event)?,
+            r#"{"layout":1,"type":"generation.canceled","idempotency_key":"j1/0","job":"j1","tenant":"t","closed_at":"2026-11-22T21:15:57.042Z","reason":"the lesson was postponed"}"#
         );
         Ok(())
     }

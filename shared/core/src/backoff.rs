@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::limits::{OVERLOAD_INTERVAL, OVERLOAD_INTERVAL_MAX};
 use crate::pipeline::RetryPolicy;
 
 /// A share of 1,000, drawn outside the core: 0 to 999.
@@ -23,6 +24,20 @@ pub fn wait(policy: &RetryPolicy, failures: u32, jitter: Jitter) -> Duration {
     Duration::try_from_secs_f64(lengthened).unwrap_or(policy.maximum_interval)
 }
 
+/// The most by which jitter lengthens a wait after an overload: a half. Whoever met the same overload at the same time must
+/// not come back at the same time.
+const OVERLOAD_JITTER_SHARE: f64 = 0.5;
+
+/// The wait after the `overloads`-th overload of a task (from 1): a budget of its own, whatever the step's retry policy.
+/// It is at least the delay that the other side asked for; jitter lengthens either.
+#[must_use]
+pub fn overload_wait(overloads: u32, asked: Duration, jitter: Jitter) -> Duration {
+    let doublings = overloads.saturating_sub(1).min(31);
+    let base = OVERLOAD_INTERVAL.saturating_mul(1 << doublings).min(OVERLOAD_INTERVAL_MAX).max(asked);
+    let share = 1.0 + OVERLOAD_JITTER_SHARE * f64::from(jitter.0.min(999)) / 1_000.0;
+    Duration::try_from_secs_f64(base.as_secs_f64() * share).unwrap_or(base)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +47,15 @@ mod tests {
     fn the_source_s_numbers_wait_ten_twenty_and_forty_seconds() {
         let waits = [1, 2, 3].map(|n| wait(&RetryPolicy::default(), n, Jitter(0)).as_secs());
         assert_eq!(waits, [10, 20, 40]);
+    }
+
+    #[test]
+    fn overloads_wait_twice_as_long_each_time_up_to_their_bound_and_never_less_than_was_asked_for() {
+        let wait = |n, asked| overload_wait(n, Duration::from_secs(asked), Jitter(0)).as_secs();
+        assert_eq!([1, 2, 3, 6, 7, 8, 99, u32::MAX].map(|n| wait(n, 0)), [5, 10, 20, 160, 300, 300, 300, 300]);
+        assert_eq!((wait(1, 42), wait(4, 12), wait(1, 900)), (42, 40, 900));
+        assert_eq!(overload_wait(1, Duration::from_secs(20), Jitter(999)).as_millis(), 29_990);
+        assert!(overload_wait(u32::MAX, Duration::MAX, Jitter(999)) >= OVERLOAD_INTERVAL_MAX);
     }
 
     proptest! {

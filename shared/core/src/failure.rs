@@ -55,6 +55,12 @@ pub enum Remedy {
         /// The delay that the other side asked for (`Retry-After`).
         after: Option<Duration>,
     },
+    /// Try again later: the other side has too much to do (HTTP 429, 503 or 529), which is no fault of the attempt. It is
+    /// not charged; see [`crate::limits::OVERLOADS_MAX`].
+    Overload {
+        /// The delay that the other side asked for (`Retry-After`).
+        after: Option<Duration>,
+    },
     /// Trying again can't help.
     Fail,
 }
@@ -75,6 +81,12 @@ impl Failure {
     #[must_use]
     pub fn retry(error_type: &str, error: impl fmt::Display) -> Self {
         Self::new(error_type, error, Remedy::Retry { after: None })
+    }
+
+    /// An attempt that met a service with too much to do, and the delay that it asked for.
+    #[must_use]
+    pub fn overload(error_type: &str, error: impl fmt::Display, after: Option<Duration>) -> Self {
+        Self::new(error_type, error, Remedy::Overload { after })
     }
 
     /// A failure that no repetition mends.

@@ -10,6 +10,7 @@
 //!   write      one conditional write of one part, and what it does to it
 //!   route      which tasks are ready, given what is recorded
 //!   decide     event in, next step of the drive out
+//!   cancel     what to do to cancel a job, as it is now
 //!   message    the pointer that travels through a queue
 //!   size       how large a part is as an item, and what reading and writing it is billed
 //! ```
@@ -21,6 +22,7 @@
 //! - All of them together, under crashes, duplicates and lost replies: `tests/model/tests/exhausted.rs`.
 
 pub mod backoff;
+pub mod cancel;
 pub mod decide;
 pub mod digest;
 pub mod failure;
@@ -36,6 +38,7 @@ pub mod story;
 pub mod time;
 pub mod write;
 
+pub use cancel::{Canceling, cancel};
 pub use decide::{Act, Drive, Event, Step, decide};
 pub use failure::{ErrorText, Failure, Remedy};
 pub use ids::{IdError, JobId, Owner, ShardId, StepName, TaskId, Tenant};

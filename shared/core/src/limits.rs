@@ -37,6 +37,16 @@ pub const ATTEMPTS_MAX: u32 = 100;
 /// How often an attempt may be given back (SIGTERM, Spot reclaim) before giving back is charged like a failure.
 pub const RELEASES_MAX: u32 = 100;
 
+/// How often an attempt of one closing may meet an overload before that is charged like a failure. At the longest wait
+/// that is over eight hours, so that a step's schedule-to-close ends it first.
+pub const OVERLOADS_MAX: u32 = 100;
+
+/// The wait after the first overload of a task; it doubles with each one.
+pub const OVERLOAD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The longest wait after an overload, jitter apart.
+pub const OVERLOAD_INTERVAL_MAX: Duration = Duration::from_secs(300);
+
 /// How often one drive decides again after a lost race before it leaves the message for later.
 ///
 /// Each refusal means that somebody else made progress, so a few suffice.

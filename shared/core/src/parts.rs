@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::ErrorText;
 use crate::ids::{JobId, Owner, ShardId, TaskId, Tenant};
-use crate::limits::{ATTEMPTS_KEPT_MAX, CHECK_SHARDS, KEEP_AFTER_DEADLINE, LAYOUT, PATIENCE};
+use crate::limits::{
+    ATTEMPTS_KEPT_MAX, CHECK_SHARDS, KEEP_AFTER_DEADLINE, LAYOUT, OVERLOADS_MAX, PATIENCE, RELEASES_MAX,
+};
 use crate::pipeline::{Pipeline, PipelineHash};
 use crate::shard::Shard;
 use crate::time::Time;
@@ -31,13 +33,16 @@ pub enum JobStatus {
     Failed,
     /// Its time, or that of one of its tasks, is over.
     TimedOut,
+    /// Somebody canceled it.
+    Canceled,
     /// Its submission was invalid: it never began.
     Rejected,
 }
 
 impl JobStatus {
     /// Every status.
-    pub const ALL: [Self; 5] = [Self::Running, Self::Completed, Self::Failed, Self::TimedOut, Self::Rejected];
+    pub const ALL: [Self; 6] =
+        [Self::Running, Self::Completed, Self::Failed, Self::TimedOut, Self::Canceled, Self::Rejected];
 
     /// The status as it stands in the table.
     #[must_use]
@@ -47,6 +52,7 @@ impl JobStatus {
             Self::Completed => "COMPLETED",
             Self::Failed => "FAILED",
             Self::TimedOut => "TIMED_OUT",
+            Self::Canceled => "CANCELED",
             Self::Rejected => "REJECTED",
         }
     }
@@ -74,6 +80,8 @@ pub enum Verdict {
     Failed,
     /// A time was over.
     TimedOut,
+    /// Somebody canceled the job.
+    Canceled,
 }
 
 impl Verdict {
@@ -84,6 +92,7 @@ impl Verdict {
             Self::Completed => JobStatus::Completed,
             Self::Failed => JobStatus::Failed,
             Self::TimedOut => JobStatus::TimedOut,
+            Self::Canceled => JobStatus::Canceled,
         }
     }
 }
@@ -95,13 +104,13 @@ pub struct Closing {
     pub verdict: Verdict,
     /// When.
     pub at: Time,
-    /// The task that failed; for a completed job none.
+    /// The task that failed; for a completed or canceled job none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
     /// The last attempt of that task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// The error's type.
+    /// The error's type; `Canceled` for a canceled job, whose reason is the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_type: Option<String>,
     /// The error, for a person.
@@ -240,6 +249,8 @@ pub enum Outcome {
     TimedOut,
     /// Its worker was told to stop and gave it back.
     Released,
+    /// What it needs has too much to do.
+    Overloaded,
 }
 
 impl Outcome {
@@ -250,6 +261,7 @@ impl Outcome {
             Self::Failed => "FAILED",
             Self::TimedOut => "TIMED_OUT",
             Self::Released => "RELEASED",
+            Self::Overloaded => "OVERLOADED",
         }
     }
 }
@@ -319,6 +331,9 @@ pub struct Task {
     pub charged: u32,
     /// How many ended attempts of this closing were given back.
     pub released: u32,
+    /// How many ended attempts of this closing met an overload and were not charged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overloaded: u32,
     /// The last ended attempts, at most [`ATTEMPTS_KEPT_MAX`].
     pub attempts: Vec<Attempt>,
     /// When the table may delete it, in seconds since the epoch.
@@ -334,11 +349,10 @@ impl Task {
 
     /// The same task after its newest attempt has ended.
     pub(crate) fn ended(mut self, end: Attempt, not_before: Option<Time>) -> Self {
-        let charged = end.outcome != Outcome::Released || self.released >= crate::limits::RELEASES_MAX;
-        if charged {
-            self.charged += 1;
-        } else {
-            self.released += 1;
+        match end.outcome {
+            Outcome::Released if self.released < RELEASES_MAX => self.released += 1,
+            Outcome::Overloaded if self.overloaded < OVERLOADS_MAX => self.overloaded += 1,
+            Outcome::Failed | Outcome::TimedOut | Outcome::Released | Outcome::Overloaded => self.charged += 1,
         }
         self.attempts.push(end);
         let excess = self.attempts.len().saturating_sub(ATTEMPTS_KEPT_MAX);
@@ -348,6 +362,11 @@ impl Task {
         self.not_before = not_before;
         self
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The part `input`.

@@ -196,7 +196,7 @@ fn status_of(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, ta
     match job.closings.last() {
         Some(closing) if closing.task.as_ref() == Some(id) => match closing.verdict {
             Verdict::TimedOut => TaskStatus::TimedOut,
-            Verdict::Failed | Verdict::Completed => TaskStatus::Failed,
+            Verdict::Failed | Verdict::Completed | Verdict::Canceled => TaskStatus::Failed,
         },
         _ => TaskStatus::Canceled,
     }

@@ -14,14 +14,16 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use qsketch_core::cancel::{Canceling, cancel};
 use qsketch_core::ids::{JobId, Owner, TaskId, Tenant};
 use qsketch_core::message::Message;
 use qsketch_core::parts::{
-    Attempt, Closing, Done, Input, Job, Lease, Outcome, Progress, Refusal, Task, Verdict, expires_at,
+    Attempt, Closing, Done, Input, Job, Lease, Outcome, Part, Progress, Refusal, Task, Verdict, expires_at,
 };
 use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec, Timeouts};
 use qsketch_core::shard::Shard;
 use qsketch_core::time::Time;
+use qsketch_core::write::apply;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -153,6 +155,7 @@ fn task(attempt: u32) -> Task {
         progress: None,
         charged: 0,
         released: 0,
+        overloaded: 0,
         attempts: Vec::new(),
         expires_at: expires_at(at(7_200)),
     }
@@ -271,6 +274,19 @@ fn a_failed_job_is_kept_with_its_closing() -> Tried<()> {
 }
 
 #[test]
+fn a_canceled_job_is_kept_with_its_reason() -> Tried<()> {
+    let mut job = running()?;
+    let Canceling::Write(write) = cancel(&pipeline()?, &job, "the lesson was postponed", at(50)) else {
+        return Err("a running job can be canceled".into());
+    };
+    job = match apply(&write, Some(&Part::Job(Box::new(job)))) {
+        Some(Part::Job(job)) => *job,
+        other => return Err(format!("{other:?}").into()),
+    };
+    keeps("job-canceled.json", &job)
+}
+
+#[test]
 fn a_rejected_job_is_kept_with_every_reason() -> Tried<()> {
     let reasons = [
         "prompt: it is empty: write what the video should explain",
@@ -303,6 +319,17 @@ fn a_task_is_kept_with_its_ended_attempts() -> Tried<()> {
         last,
     ];
     keeps("task-ended.json", &resting)
+}
+
+#[test]
+fn a_task_is_kept_with_the_overloads_that_it_met() -> Tried<()> {
+    let mut resting = task(3);
+    resting.not_before = Some(at(190));
+    resting.overloaded = 3;
+    let error = "the model's provider answered 529: it has too much to do";
+    resting.attempts =
+        (1..=3).map(|attempt| ended(attempt, Outcome::Overloaded, "ProviderOverloaded", error)).collect();
+    keeps("task-overloaded.json", &resting)
 }
 
 #[test]

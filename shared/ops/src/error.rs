@@ -46,6 +46,14 @@ pub enum OpsError {
         /// Why, where it is known.
         reason: String,
     },
+    /// The job closed before.
+    #[error("job {job} is {}: it has closed, and can't be canceled any more", status.as_str())]
+    TooLate {
+        /// The job.
+        job: JobId,
+        /// How it closed.
+        status: JobStatus,
+    },
     /// Nobody took the submission in.
     #[error(
         "job {job} was sent, but nothing took it in within {} s: it may still be; see whether intake runs and whether its \
@@ -106,6 +114,7 @@ impl OpsError {
             Self::BadQuestion { .. } => "usage",
             Self::NotFound { .. } => "not_found",
             Self::NoVideo { .. } => "no_video",
+            Self::TooLate { .. } => "too_late",
             Self::NotTaken { .. } => "not_taken",
             Self::Stalled { .. } => "stalled",
             Self::Damaged { .. } => "damaged",

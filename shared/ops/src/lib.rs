@@ -5,8 +5,8 @@
 //!            ├─► qsketch-ops ──┼─► job table             list, show, follow
 //!   console ─┘                 └─► store of files        logs, download
 //! ```
-//! Everything here speaks to the ports alone, so that every way in gets the same answers. Nothing here writes to the job
-//! table: a submission is a message, and all else is a question.
+//! Everything here speaks to the ports alone, so that every way in gets the same answers. A submission is a message, a
+//! cancellation one conditional write and a message; all else is a question.
 //!
 //! # Invariants (each names its test)
 //! - A person gets every reason at once, before anything is sent: `tests/commands.rs`,
@@ -15,6 +15,7 @@
 //!   `an_id_that_holds_another_content_is_told_before_and_after_the_sending`.
 //! - A downloaded file is whole or not there: `tests/commands.rs`, `a_damaged_file_leaves_nothing_behind`.
 
+pub mod cancel;
 pub mod changes;
 pub mod crowd;
 pub mod doctor;
@@ -27,6 +28,7 @@ pub mod parallel;
 pub mod show;
 pub mod submit;
 
+pub use cancel::{Canceled, cancel};
 pub use changes::{Change, What, changes};
 pub use crowd::{Crowd, Line, lines};
 pub use doctor::{Check, State, doctor};

@@ -9,11 +9,12 @@ use qsketch_core::{JobId, JobStatus, Verdict};
 use qsketch_ops::doctor::CONSUMED;
 use qsketch_ops::follow::TAKEN_MAX;
 use qsketch_ops::{
-    OpsError, Sent, State, Until, Wish, doctor, download, follow, list_logs, new_id, prepare, read_log, show, submit,
+    Canceled, OpsError, Sent, State, Until, Wish, cancel, doctor, download, follow, list_logs, new_id, prepare,
+    read_log, show, submit,
 };
 use qsketch_runtime::QueueName;
 use qsketch_runtime::ports::Outgoing;
-use qsketch_sim::Sim;
+use qsketch_sim::{Fault, Sim};
 use scene::{Scene, Tried, with_a_lost_worker};
 
 fn wish(prompt: &str, id: &str) -> Wish {
@@ -51,6 +52,44 @@ async fn a_submission_travels_with_a_new_id_of_sixteen_plain_characters() -> Tri
     for id in [other.as_str(), prepared.job.as_str()] {
         assert!(id.len() == 16 && id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()), "{id}");
     }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_canceled_once_with_its_reason_and_notified_however_often_it_is_asked() -> Tried {
+    let scene = Scene::new("cancel-1")?.ran("generate-script", 120, 320, Some(2))?.began("render-manim#0", 1, 500)?;
+    let sim = scene.stand().await?;
+    let (ports, job) = (sim.ports(), JobId::try_from("cancel-1")?);
+    assert_eq!(cancel(&ports, &job, "the lesson was postponed").await?, Canceled::Now);
+    assert_eq!(cancel(&ports, &job, "another reason").await?, Canceled::Before);
+    let shown = show(&ports, &job).await?;
+    let closing = shown.story.closing.ok_or("no closing")?;
+    assert_eq!((shown.story.status, closing.verdict), (JobStatus::Canceled, Verdict::Canceled));
+    assert_eq!(closing.error.map(|error| error.to_string()).as_deref(), Some("the lesson was postponed"));
+    let sent = sim.messages(&QueueName::new("notify"));
+    assert_eq!(sent.len(), 2, "a message each time: they are one event");
+    assert!(sent.iter().all(|message| message.body.contains("notify@0")), "{sent:?}");
+    let closed = Scene::new("cancel-2")?.closed(Verdict::Failed, 900, None, None)?.stand().await?;
+    let refused = cancel(&closed.ports(), &JobId::try_from("cancel-2")?, "late").await;
+    assert!(matches!(refused, Err(OpsError::TooLate { status: JobStatus::Failed, .. })), "{refused:?}");
+    let missing = cancel(&sim.ports(), &JobId::try_from("cancel-3")?, "none").await;
+    assert!(matches!(missing, Err(OpsError::NotFound { .. })), "{missing:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_is_lost_does_not_cancel_twice() -> Tried {
+    let sim = Scene::new("cancel-4")?.stand().await?;
+    let job = JobId::try_from("cancel-4")?;
+    sim.trouble("close", Some(Fault::LostReply), Duration::ZERO);
+    assert!(matches!(cancel(&sim.ports(), &job, "once").await, Err(OpsError::Port(_))));
+    sim.end_trouble();
+    assert_eq!(cancel(&sim.ports(), &job, "again").await?, Canceled::Before);
+    let parts = sim.parts(&job);
+    let closings = parts.job.map(|job| job.closings).unwrap_or_default();
+    assert_eq!(closings.len(), 1);
+    assert_eq!(closings[0].error.as_ref().map(ToString::to_string).as_deref(), Some("once"));
+    assert_eq!(sim.messages(&QueueName::new("notify")).len(), 1);
     Ok(())
 }
 

@@ -191,6 +191,8 @@ pub enum Retry {
     Policy,
     /// Yes, and not before this long from now: the provider said so.
     After(Duration),
+    /// Yes, once the provider has less to do (HTTP 429, 503 or 529); not before this long from now where it said so.
+    Overload(Option<Duration>),
 }
 
 impl ScriptError {

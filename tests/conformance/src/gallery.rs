@@ -108,6 +108,7 @@ pub fn task(attempt: u32, owner: &str, until: Time) -> Result<Task> {
         progress: None,
         charged: 0,
         released: 0,
+        overloaded: 0,
         attempts: Vec::new(),
         expires_at: NOW.epoch_secs(),
     })
@@ -128,6 +129,7 @@ pub fn full_task() -> Result<Task> {
         progress: Some(Progress { permille: 1_000, note: UNICODE.to_owned() }),
         charged: 99,
         released: 100,
+        overloaded: 7,
         attempts,
         expires_at: u64::MAX,
         ..task(1, "A-z_09", Time(u64::MAX))?

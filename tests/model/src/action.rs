@@ -1,5 +1,7 @@
 //! What may happen next in a state.
 
+use qsketch_core::parts::JobStatus;
+
 use crate::book::{Book, is_gone, is_live};
 use crate::config::{Broken, Config, Fault};
 use crate::protocol::Protocol;
@@ -12,6 +14,8 @@ pub enum End {
     Done,
     /// It failed, and may be tried again.
     Failed,
+    /// It met an overload.
+    Overloaded,
     /// It failed for good.
     FailedForGood,
     /// It ran into its start-to-close timeout.
@@ -75,6 +79,8 @@ pub enum Action {
     Crash(u8),
     /// Every deadline passes.
     Late,
+    /// The job is canceled, and its notification sent; when the reply is lost, whoever cancels died in between.
+    Cancel(Reply),
 }
 
 /// The faults that an action is: none, one, or a failure whose write's reply is lost as well.
@@ -90,6 +96,7 @@ pub fn faults(book: &Book, state: &State, action: Action) -> [Option<Fault>; 2] 
             let of_work = match end {
                 End::Done => None,
                 End::Failed => Some(Fault::Failure),
+                End::Overloaded => Some(Fault::Overload),
                 End::FailedForGood => Some(Fault::FinalFailure),
                 End::TimedOut => Some(Fault::Timeout),
                 End::Stopped => Some(Fault::Stop),
@@ -106,6 +113,7 @@ pub fn faults(book: &Book, state: &State, action: Action) -> [Option<Fault>; 2] 
         Action::Crash(_) => Some(Fault::Crash),
         Action::Stop(_) => Some(Fault::Stop),
         Action::Late => Some(Fault::Late),
+        Action::Cancel(_) => Some(Fault::Cancel),
         Action::Deliver { .. }
         | Action::ReadJob(_)
         | Action::ReadTask(_)
@@ -174,6 +182,10 @@ pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<A
     if !state.is_late {
         actions.push(Action::Late);
     }
+    let is_running = book.job_at(state.job).status == JobStatus::Running;
+    if is_running || config.broken == Some(Broken::CanceledBlindly) {
+        actions.extend([Action::Cancel(Reply::Arrives), Action::Cancel(Reply::GivenUp)]);
+    }
     actions.retain(|action| {
         let kinds = faults(book, state, *action);
         cost(book, state, *action) <= state.faults && kinds.iter().flatten().all(|kind| config.kinds.contains(kind))
@@ -206,7 +218,7 @@ fn of_slot(protocol: &Protocol, state: &State, index: usize, actions: &mut Vec<A
         Phase::LoadJob => {}
         Phase::Commit => actions.extend(replies.map(|reply| Action::Commit(name, reply))),
         Phase::Work => {
-            for end in [End::Done, End::Failed, End::FailedForGood, End::TimedOut, End::Stopped] {
+            for end in [End::Done, End::Failed, End::Overloaded, End::FailedForGood, End::TimedOut, End::Stopped] {
                 actions.extend(replies.map(|reply| Action::Work(name, end, reply)));
             }
             actions.push(Action::Beat(name));

@@ -129,6 +129,8 @@ pub enum Heard {
     Worked,
     /// `Event::Failed`, to be tried again.
     Failed,
+    /// `Event::Failed`, by an overload.
+    Overloaded,
     /// `Event::Failed`, for good.
     FailedForGood,
     /// `Event::TimedOut`.
@@ -281,6 +283,9 @@ impl Book {
                 Event::Worked(Output { width: self.pipeline.is_mapped_over(step).then_some(WIDTH), result: None })
             }
             Heard::Failed => Event::Failed { failure: Failure::retry("Boom", "it broke"), jitter: Jitter(0) },
+            Heard::Overloaded => {
+                Event::Failed { failure: Failure::overload("Busy", "it has too much to do", None), jitter: Jitter(0) }
+            }
             Heard::FailedForGood => Event::Failed { failure: Failure::fail("Bad", "it can't"), jitter: Jitter(0) },
             Heard::TimedOut => Event::TimedOut { jitter: Jitter(0) },
             Heard::Lost(loaded, seen) => Event::Lost { job: job(loaded), task: task(seen) },
@@ -345,6 +350,11 @@ impl Book {
                 set.lease.is_none() && set.attempts.last().is_some_and(|a| a.outcome == Outcome::Released);
             set.charged += u32::from(is_released);
         }
+        if let (Some(Broken::OverloadCharged), Write::Task { set, .. }) = (self.broken, &mut write) {
+            let is_overload =
+                set.lease.is_none() && set.attempts.last().is_some_and(|a| a.outcome == Outcome::Overloaded);
+            set.charged += u32::from(is_overload);
+        }
         if let (Some(Broken::NothingCharged), Write::Task { set, .. }) = (self.broken, &mut write) {
             set.charged = 0;
         }
@@ -364,6 +374,11 @@ impl Book {
         let mut job = self.job_at(current).clone();
         if let (Some(Broken::RecordTwice), Write::Record { task, .. }) = (self.broken, &write) {
             job.done.remove(task);
+        }
+        if let (Some(Broken::CanceledBlindly), Write::Close { entry, .. }) = (self.broken, &write)
+            && entry.verdict == Verdict::Canceled
+        {
+            job.status = JobStatus::Running;
         }
         if let (Some(Broken::ClosedTwice), Write::Record { .. } | Write::Close { .. }) = (self.broken, &write) {
             job.status = JobStatus::Running;
@@ -439,7 +454,7 @@ impl Book {
         match change {
             Change::Waited => task.not_before = None,
             Change::Spent => {
-                (task.attempt, task.charged, task.released) = (1, 0, 0);
+                (task.attempt, task.charged, task.released, task.overloaded) = (1, 0, 0, 0);
                 (task.lease, task.not_before) = (None, None);
                 task.attempts.clear();
             }

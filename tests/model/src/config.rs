@@ -106,6 +106,8 @@ pub enum Fault {
     Dropped,
     /// An attempt fails, and may be tried again.
     Failure,
+    /// An attempt meets an overload.
+    Overload,
     /// An attempt fails for good.
     FinalFailure,
     /// An attempt is ended at its start-to-close timeout.
@@ -114,11 +116,13 @@ pub enum Fault {
     Stop,
     /// The job's deadline and every timeout pass.
     Late,
+    /// Somebody cancels the job.
+    Cancel,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Crash,
         Self::LeaseLapse,
         Self::VisibilityLapse,
@@ -126,10 +130,12 @@ impl Fault {
         Self::LostReply,
         Self::Dropped,
         Self::Failure,
+        Self::Overload,
         Self::FinalFailure,
         Self::Timeout,
         Self::Stop,
         Self::Late,
+        Self::Cancel,
     ];
 }
 
@@ -154,6 +160,8 @@ pub enum Broken {
     StaleJoin,
     /// An attempt that is given back is charged like a failure (against rule 4).
     ReleaseCharged,
+    /// An attempt that meets an overload is charged like a failure.
+    OverloadCharged,
     /// A message whose task is held by another is acknowledged instead of hidden.
     HeldJustAcknowledged,
     /// A step with several inputs goes ahead when one of them is recorded.
@@ -162,6 +170,8 @@ pub enum Broken {
     FirstAttemptTaken,
     /// Failures are not counted.
     NothingCharged,
+    /// A job is canceled whatever its status is.
+    CanceledBlindly,
     /// A closing or a record is written whatever the job's status is.
     ClosedTwice,
     /// The finalizer's message is sent with the first step's successors, and the finalizer does not look whether the

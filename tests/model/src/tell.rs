@@ -53,6 +53,7 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
             let end = match end {
                 End::Done => "is done with",
                 End::Failed => "fails at",
+                End::Overloaded => "meets an overload at",
                 End::FailedForGood => "fails for good at",
                 End::TimedOut => "runs out of time at",
                 End::Stopped => "is told to stop at",
@@ -91,6 +92,8 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
         Action::Duplicate(task) => format!("the message of {} is there a second time", name(task)),
         Action::Crash(process) => format!("process {process} crashes"),
         Action::Late => "every deadline passes".to_owned(),
+        Action::Cancel(Reply::Arrives) => "somebody cancels the job and sends its notification".to_owned(),
+        Action::Cancel(_) => "somebody cancels the job and dies before sending its notification".to_owned(),
     };
     told + &begins(&book, protocol, before, after)
 }

@@ -4,9 +4,10 @@
 //! what stands between them. Everything that others can see is a step of its own: each read, each write, each send, the
 //! acknowledgement.
 
+use qsketch_core::cancel::{Canceling, cancel};
 use qsketch_core::decide::{Act, Drive, Step, start_message};
 use qsketch_core::message::Message;
-use qsketch_core::parts::Part;
+use qsketch_core::parts::{JobStatus, Part};
 use qsketch_core::write::{Commit, Write};
 
 use crate::action::{Action, End, Reply};
@@ -70,6 +71,27 @@ impl Turn<'_> {
                 }
             }
             Action::Late => self.state.is_late = true,
+            Action::Cancel(reply) => return self.cancel(reply),
+        }
+        true
+    }
+
+    fn cancel(&mut self, reply: Reply) -> bool {
+        let pipeline = &self.protocol.pipeline;
+        let mut job = self.book.job_at(self.state.job).clone();
+        if self.protocol.config.broken == Some(Broken::CanceledBlindly) {
+            job.status = JobStatus::Running;
+        }
+        let Canceling::Write(write) = cancel(pipeline, &job, "not needed", NOW) else { return false };
+        let Wrote::Job(true, canceled) = self.book.carry_out(write, self.state.job, self.protocol.me(0)) else {
+            return false;
+        };
+        self.state.job = canceled;
+        let Canceling::Notify(Some(message)) = cancel(pipeline, self.book.job_at(canceled), "again", NOW) else {
+            return false;
+        };
+        if reply == Reply::Arrives {
+            self.state.add_copy(self.protocol.index_of(&message), Copied::Fresh);
         }
         true
     }
@@ -199,6 +221,7 @@ impl Turn<'_> {
             match end {
                 End::Done => Heard::Worked,
                 End::Failed => Heard::Failed,
+                End::Overloaded => Heard::Overloaded,
                 End::FailedForGood => Heard::FailedForGood,
                 End::TimedOut => Heard::TimedOut,
                 End::Stopped => Heard::Stopping,

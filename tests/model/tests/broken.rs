@@ -141,3 +141,13 @@ fn a_record_that_does_not_look_for_a_tombstone_is_made_for_a_task_for_which_the_
     let promise = Promise::FailedStaysUnrecorded.sentence();
     caught(Broken::RecordedOnTombstone, Graph::OneShard, &[0, 1], 3, &OVERTAKEN, promise);
 }
+
+#[test]
+fn an_overload_that_is_charged_fails_a_job_in_which_nothing_failed() {
+    caught(Broken::OverloadCharged, Graph::One, &[0, 1], 2, &[Fault::Overload], Promise::FailsForCause.sentence());
+}
+
+#[test]
+fn a_cancellation_that_does_not_look_closes_a_closed_job_again() {
+    caught(Broken::CanceledBlindly, Graph::One, &[0, 1], 1, &[Fault::Cancel], Promise::ClosingStays.sentence());
+}

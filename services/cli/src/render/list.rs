@@ -48,7 +48,7 @@ fn note(row: &Row) -> String {
         None => row.problem.clone(),
         Some(JobStatus::Running) => None,
         Some(JobStatus::Completed) => row.result.clone(),
-        Some(JobStatus::Failed | JobStatus::TimedOut) => failed(),
+        Some(JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled) => failed(),
         Some(JobStatus::Rejected) => row.refusal.as_ref().map(|refusal| refusal.reasons.join("; ")),
     };
     line_of(&note.unwrap_or_default())

@@ -84,6 +84,7 @@ impl Paint {
             JobStatus::Completed => self.good(text),
             JobStatus::Running => self.busy(text),
             JobStatus::Failed | JobStatus::TimedOut | JobStatus::Rejected => self.bad(text),
+            JobStatus::Canceled => self.faint(text),
         }
     }
 }

@@ -36,7 +36,7 @@ pub fn why_not_completed(story: &Story) -> Option<String> {
             let reasons = story.refusal.as_ref().map(|refusal| refusal.reasons.join("; ")).unwrap_or_default();
             Some(line_of(&reasons))
         }
-        JobStatus::Failed | JobStatus::TimedOut => {
+        JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled => {
             let closing = story.closing.as_ref()?;
             let task = closing.task.as_ref().map(ToString::to_string);
             let attempt = closing.attempt.map(|attempt| format!("attempt {attempt}"));

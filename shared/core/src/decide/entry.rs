@@ -1,5 +1,7 @@
 //! The writes that a drive makes: claims, ends, records, closings.
 
+use core::time::Duration;
+
 use super::{Drive, Output};
 use crate::backoff::{self, Jitter};
 use crate::failure::{ErrorText, Failure, Remedy};
@@ -24,6 +26,7 @@ pub(super) fn first_claim(drive: &Drive, step: &CheckedStep, now: Time) -> Write
         progress: None,
         charged: 0,
         released: 0,
+        overloaded: 0,
         attempts: Vec::new(),
         expires_at: expires_at(drive.message.deadline),
     };
@@ -49,7 +52,7 @@ pub(super) fn claim(drive: &Drive, closing: u32, step: &CheckedStep, now: Time) 
         None => seen.clone(),
     };
     if set.closing != closing {
-        (set.charged, set.released) = (0, 0);
+        (set.charged, set.released, set.overloaded) = (0, 0, 0);
     }
     set.attempt = seen.attempt + 1;
     set.closing = closing;
@@ -178,13 +181,16 @@ pub(super) fn end_failed(
     now: Time,
 ) -> Option<Write> {
     let task = drive.task().filter(|task| task.is_held_by(&drive.owner))?;
-    let asked = match failure.remedy {
-        Remedy::Retry { after } => after.unwrap_or_default(),
-        Remedy::Fail => core::time::Duration::ZERO,
-    };
     let is_final = failure.remedy == Remedy::Fail || step.retry.non_retryable_error_types.contains(&failure.error_type);
-    let wait = backoff::wait(&step.retry, task.charged + 1, jitter).max(asked);
-    let end = end_of(task, Outcome::Failed, &failure.error_type, failure.error.clone(), is_final, now);
+    let by_policy = |asked: Duration| backoff::wait(&step.retry, task.charged + 1, jitter).max(asked);
+    let (outcome, wait) = match failure.remedy {
+        Remedy::Overload { after } if !is_final => {
+            (Outcome::Overloaded, backoff::overload_wait(task.overloaded + 1, after.unwrap_or_default(), jitter))
+        }
+        Remedy::Retry { after } | Remedy::Overload { after } => (Outcome::Failed, by_policy(after.unwrap_or_default())),
+        Remedy::Fail => (Outcome::Failed, by_policy(Duration::ZERO)),
+    };
+    let end = end_of(task, outcome, &failure.error_type, failure.error.clone(), is_final, now);
     Some(ended(drive, task, end, Some(now.plus(wait))))
 }
 

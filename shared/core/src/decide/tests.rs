@@ -76,6 +76,7 @@ impl Scene {
             progress: None,
             charged: attempt - 1,
             released: 0,
+            overloaded: 0,
             attempts: Vec::new(),
             expires_at: 0,
         });
@@ -177,6 +178,7 @@ fn every_event(scene: &Scene) -> Tried<Vec<(&'static str, Event)>> {
         ("overtaken", Event::Committed(Commit::Overtaken(Some(part)))),
         ("worked", Event::Worked(Output::default())),
         ("failed", Event::Failed { failure, jitter: Jitter(0) }),
+        ("overloaded", Event::Failed { failure: Failure::overload("Busy", "529", None), jitter: Jitter(0) }),
         ("timed out", Event::TimedOut { jitter: Jitter(0) }),
         ("lost", Event::Lost { job: job(), task: task() }),
         ("lost, no task", Event::Lost { job: job(), task: None }),
@@ -195,6 +197,7 @@ fn every_status_answers_every_event() -> Tried<()> {
             JobStatus::Completed => scene.closed(Verdict::Completed),
             JobStatus::Failed => scene.closed(Verdict::Failed),
             JobStatus::TimedOut => scene.closed(Verdict::TimedOut),
+            JobStatus::Canceled => scene.closed(Verdict::Canceled),
             JobStatus::Rejected => scene,
         };
         scene.job.status = status;
@@ -334,6 +337,67 @@ fn a_delay_that_the_other_side_asked_for_is_obeyed() -> Tried<()> {
     let event = Event::Failed { failure: Failure::new("Overloaded", "529", remedy), jitter: Jitter(0) };
     let ended = decide(&scene.pipeline, &mut drive, event, NOW);
     assert_eq!(sent(&scene.commit(&mut drive, ended, NOW)?), ["hide 42000"]);
+    Ok(())
+}
+
+/// Ends the attempt that `me` holds by an overload; the step after it.
+fn overloaded(scene: &mut Scene, after: Option<Duration>, now: Time) -> Tried<Step> {
+    let mut drive = scene.knowing()?;
+    let event = Event::Failed { failure: Failure::overload("Overloaded", "529", after), jitter: Jitter(0) };
+    let ended = decide(&scene.pipeline, &mut drive, event, now);
+    scene.commit(&mut drive, ended, now)
+}
+
+#[test]
+fn an_overload_is_not_charged_and_waits_by_a_budget_of_its_own() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?;
+    for (attempt, after, wait) in [(1, None, 5_000), (2, None, 10_000), (3, Some(42), 42_000), (4, None, 40_000)] {
+        let before = scene.task.take();
+        scene = scene.held_by("me", attempt)?;
+        if let (Some(task), Some(before)) = (&mut scene.task, before) {
+            (task.charged, task.overloaded, task.attempts) = (0, before.overloaded, before.attempts);
+        }
+        let next = overloaded(&mut scene, after.map(Duration::from_secs), NOW)?;
+        assert_eq!(sent(&next), [format!("hide {wait}")], "attempt {attempt}");
+        let task = scene.task.as_ref().ok_or("no task")?;
+        assert_eq!((task.charged, task.overloaded), (0, attempt));
+        assert_eq!(task.attempts.last().map(|last| last.outcome), Some(Outcome::Overloaded));
+    }
+    // Three attempts are allowed, and this is the fifth.
+    assert_eq!(short(&scene.loaded(NOW.plus(Duration::from_secs(100)))?), "claim");
+    Ok(())
+}
+
+#[test]
+fn a_storm_that_outlasts_schedule_to_close_ends_the_job_with_its_reason() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    let next = overloaded(&mut scene, Some(Duration::from_secs(900)), NOW)?;
+    let Step::Commit(Write::Close { entry, .. }) = next else { return Err(format!("{next:?}").into()) };
+    assert_eq!((entry.verdict, entry.error_type.as_deref()), (Verdict::TimedOut, Some("ScheduleToClose")));
+    let error = entry.error.map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("Overloaded: 529"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn an_overload_is_charged_once_its_own_budget_is_used_up_or_where_its_type_is_not_retried() -> Tried<()> {
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    scene.task.as_mut().ok_or("no task")?.overloaded = crate::limits::OVERLOADS_MAX;
+    overloaded(&mut scene, None, NOW)?;
+    let task = scene.task.as_ref().ok_or("no task")?;
+    assert_eq!((task.charged, task.overloaded), (1, crate::limits::OVERLOADS_MAX));
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    let retry = crate::pipeline::RetryPolicy {
+        non_retryable_error_types: vec!["Overloaded".to_owned()],
+        ..crate::pipeline::RetryPolicy::default()
+    };
+    scene.pipeline = Pipeline::builder("p")
+        .step(StepSpec::new("a"))
+        .step(StepSpec::new("b").over("a").retry(retry))
+        .step(StepSpec::new("c").after(["b"]))
+        .finalizer(StepSpec::new("z"))
+        .build()?;
+    assert_eq!(short(&overloaded(&mut scene, None, NOW)?), "close Failed");
     Ok(())
 }
 

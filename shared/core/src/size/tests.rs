@@ -104,6 +104,7 @@ fn an_item_is_the_names_and_values_of_its_attributes_and_its_keys() -> Outcome {
         progress: None,
         charged: 0,
         released: 0,
+        overloaded: 0,
         attempts: Vec::new(),
         expires_at: 9,
     };

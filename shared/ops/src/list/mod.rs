@@ -117,7 +117,7 @@ impl Row {
         let closed_at = match job.status {
             JobStatus::Running => None,
             JobStatus::Rejected => Some(job.created_at),
-            JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut => {
+            JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled => {
                 closing.as_ref().map(|closing| closing.at)
             }
         };

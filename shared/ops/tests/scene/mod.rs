@@ -206,6 +206,7 @@ fn fresh(expires_at: u64) -> Task {
         progress: None,
         charged: 0,
         released: 0,
+        overloaded: 0,
         attempts: Vec::new(),
         expires_at,
     }

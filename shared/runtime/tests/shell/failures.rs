@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use qsketch_core::parts::{Outcome, Verdict};
 use qsketch_core::pipeline::{RetryPolicy, Timeouts};
-use qsketch_core::{Failure, JobStatus, TaskId};
+use qsketch_core::{Canceling, Commit, Failure, JobStatus, TaskId, cancel};
 use qsketch_sim::Fault;
 
 use crate::stage::{End, LEASE, Play, Stage, status};
@@ -51,6 +51,72 @@ async fn a_failure_that_no_repetition_mends_closes_the_job_at_once() {
     assert_eq!((status(&parts), stage.played("a").len()), (JobStatus::Failed, 1));
     assert_eq!(stage.sim.now(), began);
     worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_overload_delays_a_job_and_burns_no_attempt() {
+    let busy = |attempt| match attempt {
+        1..=6 => Play::Fail(Failure::overload("Busy", "529", (attempt == 2).then_some(Duration::from_secs(60)))),
+        _ => Play::Make(Duration::ZERO),
+    };
+    let stage = Stage::new(1, only("b#1", busy));
+    let worker = stage.worker("w");
+    let id = stage.submit("j").await;
+    let parts = stage.until_notified(&id).await;
+    worker.stop().await;
+    assert_eq!(status(&parts), JobStatus::Completed, "{}", stage.log());
+    let task = &parts.tasks[&"b#1".parse().unwrap()];
+    assert_eq!((task.attempt, task.charged, task.overloaded), (7, 0, 6));
+    assert!(task.attempts.iter().all(|attempt| attempt.outcome == Outcome::Overloaded));
+    let began: Vec<_> = stage.played("b#1").iter().map(|played| played.began).collect();
+    let waits: Vec<u128> = began.windows(2).map(|pair| pair[1].since(pair[0]).as_secs().into()).collect();
+    // 5, then the minute that was asked for, then 20, 40, 80, 160: each up to a half longer, and a second of visibility.
+    for (wait, least) in waits.iter().zip([5, 60, 20, 40, 80, 160]) {
+        assert!((least..=least + least / 2 + 2).contains(wait), "{waits:?}");
+    }
+    stage.check_outputs(&id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_that_does_not_end_ends_the_job_by_its_schedule_to_close() {
+    let stage = Stage::new(1, only("b#1", |_| Play::Fail(Failure::overload("Busy", "529", None))));
+    let worker = stage.worker("w");
+    let id = stage.submit("j").await;
+    let parts = stage.until_notified(&id).await;
+    worker.stop().await;
+    let closing = &parts.job.as_ref().unwrap().closings[0];
+    assert_eq!((closing.verdict, closing.error_type.as_deref()), (Verdict::TimedOut, Some("ScheduleToClose")));
+    assert!(closing.error.as_ref().unwrap().as_str().contains("Busy: 529"), "{closing:?}");
+    assert_eq!(parts.tasks[&"b#1".parse().unwrap()].charged, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canceled_job_ends_what_is_at_work_at_its_next_heartbeat_and_begins_nothing_more() {
+    let stage = Stage::new(1, |task, _| match task.step().as_str() {
+        "b" => Play::Hang,
+        _ => Play::Make(Duration::from_secs(1)),
+    });
+    let worker = stage.worker("w");
+    let id = stage.submit("j").await;
+    stage.sim.until(|_| stage.played("b#1").len() == 1 && stage.played("b#0").len() == 1).await;
+    let canceled_at = stage.sim.now();
+    let table = stage.sim.observer().table;
+    let job = table.load_job(&id).await.unwrap().unwrap();
+    let Canceling::Write(write) = cancel(&stage.pipeline, &job, "not needed", canceled_at) else { panic!("it runs") };
+    assert!(matches!(table.commit(&id, &write).await.unwrap(), Commit::Written(_)));
+    // Whoever canceled died here: the workers find the closing, and send its notification.
+    let parts = stage.until_notified(&id).await;
+    worker.stop().await;
+    assert_eq!(status(&parts), JobStatus::Canceled);
+    for task in ["b#0", "b#1"] {
+        let played = stage.played(task);
+        let End::Dropped(at) = played[0].end else { panic!("{task} was not ended: {played:?}") };
+        assert!(at.since(canceled_at) <= LEASE / 3, "{task} ended {:?} after", at.since(canceled_at));
+        assert_eq!(played.len(), 1, "{task} did not begin again");
+        assert_eq!(parts.tasks[&task.parse().unwrap()].charged, 0);
+    }
+    assert_eq!(stage.played("c"), []);
+    assert_eq!(stage.notifications().len(), 1, "{}", stage.log());
 }
 
 #[tokio::test(start_paused = true)]
