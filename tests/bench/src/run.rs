@@ -83,12 +83,10 @@ pub fn say(line: &str) {
     println!("{line}");
 }
 
-/// Runs them all, after what warms the stack up; with `keep`, the results go into docs.
+/// Runs them all, those of each way on a stack of its own, after what warms it up; with `keep`, the results go into docs.
 pub async fn run(kind: StackKind, runs: &[Run], ways: &[Way], log: &str, keep: bool) -> Result<()> {
-    let stack = Stack::start(kind, &root()).await?;
-    let (jobs, in_flight) = kind.warm_up();
     let own = std::env::current_exe()?;
-    measured(&stack, &own, Run::in_flight(Way::Queues, jobs, in_flight), "warm-up", log).await?;
+    let (jobs, in_flight) = kind.warm_up();
     let mut results = Results {
         stack: kind.name().to_owned(),
         machine: Machine::of_now(&root(), kind.about(), log),
@@ -97,12 +95,14 @@ pub async fn run(kind: StackKind, runs: &[Run], ways: &[Way], log: &str, keep: b
         runs: Vec::new(),
         agreements: Vec::new(),
     };
-    for (index, run) in runs.iter().enumerate() {
-        let measured = measured(&stack, &own, *run, &format!("run{index}"), log).await?;
-        say(&report::line(&measured));
-        results.runs.push(measured);
-    }
     for way in ways {
+        let stack = Stack::start(kind, &root()).await?;
+        measured(&stack, &own, Run::in_flight(Way::Queues, jobs, in_flight), "warm-up", log).await?;
+        for (index, run) in runs.iter().filter(|run| run.way == *way).enumerate() {
+            let measured = measured(&stack, &own, *run, &format!("run{index}"), log).await?;
+            say(&report::line(&measured));
+            results.runs.push(measured);
+        }
         let agreement = agreed(&stack, kind, *way, log).await?;
         say(&report::agreement(&agreement));
         agreement.check()?;

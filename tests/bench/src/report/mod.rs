@@ -117,7 +117,7 @@ fn section(results: &Results) -> String {
     let (warm, at_once) = results.warm_up;
     let mut parts = vec![
         format!(
-            "`{}` on {date}, commit {commit}: {processors} × {processor}, {memory_gb} GB, Linux {kernel}, {rustc}; {stack}; log level `{log}`.\nBefore anything was counted, {} jobs at {at_once} in flight warmed the emulators up.",
+            "`{}` on {date}, commit {commit}: {processors} × {processor}, {memory_gb} GB, Linux {kernel}, {rustc}; {stack}; log level `{log}`.\nEach way ran on emulators of its own; before anything was counted, {} jobs at {at_once} in flight warmed them up.",
             results.command,
             thousands(warm as usize),
         ),
