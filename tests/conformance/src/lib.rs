@@ -1,11 +1,10 @@
 //! One suite for every implementation of the ports: what the shell relies on, and nothing else.
 //!
 //! ```text
-//!   table_cases() ─┐
-//!   shard_cases() ─┤
-//!   list_cases()  ─┤                 ┌─ tests/sim.rs   on the simulated world
-//!   queue_cases() ─┼─ check(world) ──┤
-//!   store_cases() ─┘                 └─ tests/aws.rs   on MiniStack, the table on dynoxide too
+//!   parts  ─┐
+//!   shards ─┼─ table_cases() ─┐                 ┌─ tests/sim.rs   on the simulated world
+//!   lists  ─┘  queue_cases() ─┼─ check(world) ──┤
+//!              store_cases() ─┘                 └─ tests/aws.rs   on MiniStack, the table on dynoxide too
 //! ```
 //! [`walk()`] is for what the table's calls consume: tests/aws.rs holds what the stores say against the simulated table.
 //!
@@ -26,11 +25,8 @@ use anyhow::{Result, bail};
 use futures_util::future::{BoxFuture, join_all};
 use qsketch_runtime::{Ports, QueueName};
 
-pub use lists::list_cases;
 pub use queues::queue_cases;
-pub use shards::shard_cases;
 pub use store::store_cases;
-pub use table::table_cases;
 pub use units::walk;
 
 /// How long one case may take.
@@ -68,6 +64,18 @@ pub struct Case {
     /// What it does, as a sentence.
     pub name: &'static str,
     run: fn(World) -> BoxFuture<'static, Result<()>>,
+}
+
+/// Everything that a job table does: parts, shards, lists.
+#[must_use]
+pub fn table_cases() -> Vec<Case> {
+    table::part_cases().into_iter().chain(shards::shard_cases()).chain(lists::list_cases()).collect()
+}
+
+/// Everything that the ports do.
+#[must_use]
+pub fn all_cases() -> Vec<Case> {
+    table_cases().into_iter().chain(queue_cases()).chain(store_cases()).collect()
 }
 
 /// Lists functions as cases of their own names.

@@ -12,9 +12,9 @@ use crate::{Case, World, cases};
 /// How many run for the same thing at once.
 const RUNNERS: u32 = 16;
 
-/// The cases of the table.
+/// The cases of the parts that every job has.
 #[must_use]
-pub fn table_cases() -> Vec<Case> {
+pub fn part_cases() -> Vec<Case> {
     cases![
         what_is_not_there_reads_as_nothing,
         a_part_is_created_once_and_the_first_one_stays,

@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::types::{
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use qsketch_aws::{DynamoTable, Meter, Metered, connect};
-use qsketch_conformance::{Case, World, check, list_cases, queue_cases, shard_cases, store_cases, table_cases, walk};
+use qsketch_conformance::{World, all_cases, check, table_cases, walk};
 use qsketch_core::JobId;
 use qsketch_runtime::config::Settings;
 use qsketch_runtime::{PortErrorKind, Ports, QueueName};
@@ -35,14 +35,7 @@ async fn ministack_conforms() -> Result<()> {
     let emulator = MiniStack::start().await?;
     let world = world(&emulator.sdk, &format!("{}/000000000000/", emulator.endpoint)).await?;
     create_bucket(&emulator.sdk).await?;
-    let all: Vec<Case> = table_cases()
-        .into_iter()
-        .chain(shard_cases())
-        .chain(list_cases())
-        .chain(queue_cases())
-        .chain(store_cases())
-        .collect();
-    check(&world, all).await
+    check(&world, all_cases()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,7 +45,7 @@ async fn dynoxide_s_table_conforms() -> Result<()> {
     let database = dynoxide::Database::memory().map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let server = tokio::spawn(dynoxide::server::serve_on(listener, database));
     let world = world(&sdk(&endpoint).await, "http://127.0.0.1:9/none/").await?;
-    let result = check(&world, table_cases().into_iter().chain(shard_cases()).chain(list_cases()).collect()).await;
+    let result = check(&world, table_cases()).await;
     server.abort();
     result
 }

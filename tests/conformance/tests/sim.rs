@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use qsketch_conformance::{
-    Case, World, check, failures, list_cases, queue_cases, shard_cases, store_cases, table_cases,
-};
+use qsketch_conformance::{World, all_cases, check, failures, queue_cases, store_cases, table_cases};
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write};
 use qsketch_runtime::ports::{DayPage, Depth, Hidden, Outgoing, Parts, Places, Receipt, Stored};
@@ -30,7 +28,7 @@ fn world(sim: &Sim) -> World {
 
 #[tokio::test(start_paused = true)]
 async fn the_simulated_table_conforms() -> Result<()> {
-    check(&world(&Sim::new(1)), table_cases().into_iter().chain(shard_cases()).chain(list_cases()).collect()).await
+    check(&world(&Sim::new(1)), table_cases()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,14 +45,7 @@ async fn the_simulated_store_conforms() -> Result<()> {
 async fn all_of_it_conforms_with_latency_too() -> Result<()> {
     let sim = Sim::new(2);
     sim.set_latency(Duration::from_millis(15));
-    let all: Vec<Case> = table_cases()
-        .into_iter()
-        .chain(shard_cases())
-        .chain(list_cases())
-        .chain(queue_cases())
-        .chain(store_cases())
-        .collect();
-    check(&world(&sim), all).await
+    check(&world(&sim), all_cases()).await
 }
 
 /// Ports of a simulated world, broken in one way.
@@ -213,14 +204,7 @@ async fn every_broken_world_is_caught() {
         let clock = Arc::clone(&whole.ports.clock);
         let ports =
             Ports { lists: broken.clone(), table: broken.clone(), queues: broken.clone(), store: broken, clock };
-        let all = table_cases()
-            .into_iter()
-            .chain(shard_cases())
-            .chain(list_cases())
-            .chain(queue_cases())
-            .chain(store_cases())
-            .collect();
-        let failed = failures(&World { ports, ..whole }, all).await;
+        let failed = failures(&World { ports, ..whole }, all_cases()).await;
         assert!(failed.iter().any(|failure| failure.starts_with(case)), "{how:?} was not caught: {failed:?}");
     }
 }

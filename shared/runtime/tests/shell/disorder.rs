@@ -137,19 +137,25 @@ pub async fn keep_running(stage: &Stage, until: impl Future<Output = ()>) {
     }
 }
 
+/// Runs one job on workers that crash, and lets what comes late come in as well: its id, and its parts then.
+pub async fn through_crashes(stage: &Stage) -> (JobId, Parts) {
+    let id = stage.submit("j").await;
+    keep_running(stage, async {
+        stage.until_over(&id).await;
+        tokio::time::sleep(Duration::from_secs(300)).await;
+    })
+    .await;
+    let parts = stage.sim.parts(&id);
+    (id, parts)
+}
+
 #[test]
 fn workers_that_crash_at_any_call_lose_no_job() {
     let mut completed = 0;
     for (seed, stage) in stages() {
         run(async {
             stage.sim.set_disorder(Disorder { crash_permille: 10, ..Disorder::wild() });
-            let id = stage.submit("j").await;
-            keep_running(&stage, async {
-                stage.until_over(&id).await;
-                tokio::time::sleep(Duration::from_secs(300)).await;
-            })
-            .await;
-            let parts = stage.sim.parts(&id);
+            let (id, parts) = through_crashes(&stage).await;
             stage.check_outputs(&id);
             assert!(stage.notifications().len() <= 1, "seed {seed}\n{}", stage.log());
             // A task whose every attempt died with its worker has failed, and the job says so.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use qsketch_core::{Failure, JobStatus};
 use qsketch_sim::{Disorder, Fault};
 
-use crate::disorder::{keep_running, run};
+use crate::disorder::{keep_running, run, through_crashes};
 use crate::stage::{Play, Stage, TASKS, status};
 
 const SEEDS: u64 = 100;
@@ -82,13 +82,7 @@ fn a_wild_world_closes_every_job_and_records_every_task_once() {
         run(async {
             let stage = kind(stage(seed));
             stage.sim.set_disorder(Disorder { crash_permille: 10, ..Disorder::wild() });
-            let id = stage.submit("j").await;
-            keep_running(&stage, async {
-                stage.until_over(&id).await;
-                tokio::time::sleep(Duration::from_secs(300)).await;
-            })
-            .await;
-            let parts = stage.sim.parts(&id);
+            let (id, parts) = through_crashes(&stage).await;
             stage.check_outputs(&id);
             assert!(stage.notifications().len() <= 1, "seed {seed}\n{}", stage.log());
             let died = parts.tasks.values().any(|task| task.charged >= 2);

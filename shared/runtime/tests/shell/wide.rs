@@ -9,7 +9,7 @@ use qsketch_runtime::ports::Parts;
 use qsketch_runtime::{Ports, QueueName};
 use qsketch_sim::{Disorder, Fault};
 
-use crate::disorder::{Broken, How, keep_running, run};
+use crate::disorder::{Broken, How, keep_running, run, through_crashes};
 use crate::stage::{Play, Stage, status};
 
 const SEEDS: u64 = 40;
@@ -120,13 +120,7 @@ fn a_wild_world_with_crashes_completes_wide_jobs() {
         run(async {
             let stage = kind(seed);
             stage.sim.set_disorder(Disorder { crash_permille: 3, ..Disorder::wild() });
-            let id = stage.submit("j").await;
-            keep_running(&stage, async {
-                stage.until_over(&id).await;
-                tokio::time::sleep(Duration::from_secs(300)).await;
-            })
-            .await;
-            let parts = stage.sim.parts(&id);
+            let (id, parts) = through_crashes(&stage).await;
             let (records, folds) = counts(&stage);
             assert!(records.values().chain(folds.values()).all(|count| *count == 1), "seed {seed}");
             // A task whose every attempt died with its worker has failed, and the job says so.
