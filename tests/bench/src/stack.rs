@@ -218,7 +218,7 @@ pub async fn table_in_memory() -> Result<(aws_config::SdkConfig, String)> {
     let endpoint = format!("http://{}", listener.local_addr()?);
     let database = dynoxide::Database::memory().map_err(|error| anyhow::anyhow!("{error:?}"))?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));
-    let (sdk, name) = (sdk(&endpoint).await, "wide".to_owned());
+    let (sdk, name) = (sdk(&endpoint).await, "jobs".to_owned());
     create_table(&sdk, &name).await?;
     Ok((sdk, name))
 }

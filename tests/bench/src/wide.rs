@@ -21,6 +21,7 @@ use qsketch_sim::{Disorder, Sim};
 
 use crate::consumers::POLL_WAIT;
 use crate::counted::{Counted, EMPTY, Units};
+use crate::measured::thousands;
 use crate::meter::{Meter, Tracing};
 use crate::stack::table_in_memory;
 use crate::submissions::all_deleted;
@@ -54,7 +55,7 @@ pub enum Declared {
 pub enum On {
     /// In memory, in paused time.
     Memory,
-    /// On dynoxide, in a process of its own kind; the queues are in memory.
+    /// On dynoxide, served by this process; the queues are in memory.
     Dynoxide,
 }
 
@@ -204,7 +205,10 @@ pub fn table(of: &[(On, Declared, PerTask)]) -> String {
         ];
         let cells = kinds.map(calls).join(" | ");
         let (writes, reads) = (task.write_units(), task.read_units());
-        text.push_str(&format!("| {on} | {declared} | {} | {cells} | {writes:.3} | {reads:.3} |\n", task.width));
+        text.push_str(&format!(
+            "| {on} | {declared} | {} | {cells} | {writes:.3} | {reads:.3} |\n",
+            thousands(task.width as usize)
+        ));
     }
     text
 }

@@ -247,6 +247,29 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_can_not_be_read_stands_in_the_list_whatever_status_was_asked_for() -> Result<(), qsketch_core::IdError>
+    {
+        let places: Vec<Place> = [9, 8]
+            .map(|n| JobId::try_from(format!("j{n}")).map(|job| Place { created_at: Time(n), job }))
+            .into_iter()
+            .collect::<Result<_, _>>()?;
+        let statuses = BTreeSet::from([JobStatus::Failed]);
+        let query = Query { tenant: tenant(), statuses, since: Time(0), until: Time(9), limit: 9, after: None };
+        let mut walk = Walk::new(&query);
+        let damaged = PortError::new("read part job of j9", qsketch_runtime::PortErrorKind::Newer);
+        let jobs = BTreeMap::from([
+            (places[0].job.clone(), Err(damaged)),
+            (places[1].job.clone(), Ok(job(&places[1].job, JobStatus::Failed))),
+        ]);
+        walk.took(Places { places, has_more: false }, jobs);
+        let rows = walk.end(Time(0)).jobs;
+        let read: Vec<_> = rows.iter().map(|row| (row.job.as_str(), row.status)).collect();
+        assert_eq!(read, [("j9", None), ("j8", Some(JobStatus::Failed))]);
+        assert!(rows[0].problem.as_ref().is_some_and(|problem| problem.contains("read part job of j9")));
+        Ok(())
+    }
+
+    #[test]
     fn days_are_counted_with_both_ends() {
         assert_eq!(days(Time(0), Time(0)), 1);
         assert_eq!(days(Time(DAY - 1), Time(DAY)), 2);
