@@ -7,6 +7,7 @@ mod error;
 pub mod host;
 mod lists;
 mod meter;
+mod operator;
 mod queues;
 mod shards;
 mod store;

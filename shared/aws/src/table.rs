@@ -424,6 +424,11 @@ impl Table for DynamoTable {
             Write::Fold { shard, closing, at, close } => self.fold(job, shard, *closing, *at, close.as_ref()).await,
             Write::RecordFinal { task, closing, done } => self.record_final(job, task, *closing, done).await,
             Write::Close { closing, entry } => self.close(job, *closing, entry).await,
+            Write::Reopen { closing, finalizer, is_notified, set } => {
+                self.reopen(job, *closing, finalizer, *is_notified, set).await
+            }
+            Write::Pause { closing, changes, set } => self.pause(job, *closing, *changes, set).await,
+            Write::Expire { closing, expires_at } => self.expire(job, *closing, *expires_at).await,
         }
     }
 }

@@ -209,7 +209,7 @@ impl ShardId {
         &self.step
     }
 
-    /// Which of the step's generations they belong to; nothing raises it yet.
+    /// Which of the step's generations they belong to; a redrive from the step, or from one before it, raises it.
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation

@@ -11,6 +11,8 @@
 //!   route      which tasks are ready, given what is recorded
 //!   decide     event in, next step of the drive out
 //!   cancel     what to do to cancel a job, as it is now
+//!   redrive    what to do to run a closed job again, and what that means for each step
+//!   pause      what to do to pause and resume a job or a step of it
 //!   message    the pointer that travels through a queue
 //!   size       how large a part is as an item, and what reading and writing it is billed
 //! ```
@@ -30,7 +32,9 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod parts;
+pub mod pause;
 pub mod pipeline;
+pub mod redrive;
 pub mod route;
 pub mod shard;
 pub mod size;

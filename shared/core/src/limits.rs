@@ -47,6 +47,15 @@ pub const OVERLOAD_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest wait after an overload, jitter apart.
 pub const OVERLOAD_INTERVAL_MAX: Duration = Duration::from_secs(300);
 
+/// How often a job may close: its first time, and once per redrive. Each closing stands in the part `job`, up to 400 bytes.
+pub const CLOSINGS_MAX: usize = 16;
+
+/// How much time a redriven job must have in the table beyond its new deadline: as long as SQS keeps a message of it.
+///
+/// # Source
+/// SQS API reference, `SetQueueAttributes`, `MessageRetentionPeriod`: at most 14 days; read 2026-11-26.
+pub const REDRIVE_ROOM: Duration = Duration::from_secs(14 * 24 * 3_600);
+
 /// How often one drive decides again after a lost race before it leaves the message for later.
 ///
 /// Each refusal means that somebody else made progress, so a few suffice.

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::ids::{JobId, TaskId};
 use crate::limits::{KNOWN_TASKS_MAX, LAYOUT, MESSAGE_BYTES_MAX};
-use crate::parts::Job;
+use crate::parts::{Job, is_zero};
 use crate::pipeline::{Pipeline, PipelineHash};
 use crate::time::Time;
 
@@ -27,6 +27,9 @@ pub struct Message {
     pub pipeline: PipelineHash,
     /// The closing that the sender saw ahead of the job; it fences redrive.
     pub closing: u32,
+    /// Which generation of its step's records counts, while the closing stays the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub generation: u32,
     /// When the job's time is over; from it follows when its parts expire.
     pub deadline: Time,
     /// The job as the sender knew it, its inputs recorded; only to a light step, and only while it is small.
@@ -71,6 +74,7 @@ impl Message {
         Self {
             layout: LAYOUT,
             job: job.job_id.clone(),
+            generation: job.generation(task.step()),
             task,
             pipeline: job.pipeline_hash.clone(),
             closing: job.closing,

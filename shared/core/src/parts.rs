@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::ErrorText;
-use crate::ids::{JobId, Owner, ShardId, TaskId, Tenant};
+use crate::ids::{JobId, Owner, ShardId, StepName, TaskId, Tenant};
 use crate::limits::{
     ATTEMPTS_KEPT_MAX, CHECK_SHARDS, KEEP_AFTER_DEADLINE, LAYOUT, OVERLOADS_MAX, PATIENCE, RELEASES_MAX,
 };
@@ -159,6 +159,15 @@ pub struct Job {
     pub closing: u32,
     /// The closings, by number.
     pub closings: Vec<Closing>,
+    /// The steps whose records a redrive forgot, and how often: the number is part of their shards' names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub generations: BTreeMap<StepName, u32>,
+    /// When a redrive opened it again: what is open counts as scheduled no earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reopened_at: Option<Time>,
+    /// What of it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
     /// Where its result is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
@@ -181,7 +190,6 @@ impl Job {
     /// A job as it begins.
     #[must_use]
     pub fn begun(id: JobId, tenant: Tenant, pipeline: &Pipeline, now: Time) -> Self {
-        let shortest = pipeline.steps().iter().map(|step| step.timeouts.schedule_to_close).min().unwrap_or(PATIENCE);
         let deadline = now.plus(pipeline.job_timeout());
         Self {
             layout: LAYOUT,
@@ -194,10 +202,13 @@ impl Job {
             folded: BTreeMap::new(),
             closing: 0,
             closings: Vec::new(),
+            generations: BTreeMap::new(),
+            reopened_at: None,
+            paused: None,
             result: None,
             refusal: None,
             check_shard: Some(check_shard(&id)),
-            check_at: Some(now.plus(PATIENCE.min(shortest))),
+            check_at: Some(first_check(pipeline, now)),
             tenant_day: tenant_day(&tenant, now),
             expires_at: expires_at(deadline),
             job_id: id,
@@ -218,6 +229,50 @@ impl Job {
     }
 }
 
+impl Job {
+    /// Which generation of a step's records counts; 0 until a redrive forgets the step.
+    #[must_use]
+    pub fn generation(&self, step: &StepName) -> u32 {
+        self.generations.get(step).copied().unwrap_or(0)
+    }
+
+    /// Whether no attempt of a step may begin for now.
+    #[must_use]
+    pub fn is_paused(&self, step: &StepName) -> bool {
+        self.paused.as_ref().is_some_and(|pause| pause.since.is_some() || pause.steps.contains_key(step))
+    }
+}
+
+/// What of a job is paused: no new attempt begins there, what runs goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pause {
+    /// How often it was changed; a change stands on the one before.
+    pub changes: u32,
+    /// Since when the whole job is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// The steps that are, and since when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<StepName, Time>,
+    /// When something was resumed last: schedule-to-start counts from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_at: Option<Time>,
+}
+
+impl Pause {
+    /// Whether nothing is paused.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.since.is_none() && self.steps.is_empty()
+    }
+}
+
+/// When to look after a job for the first time that was begun, or opened again, at `now`.
+pub(crate) fn first_check(pipeline: &Pipeline, now: Time) -> Time {
+    let shortest = pipeline.steps().iter().map(|step| step.timeouts.schedule_to_close).min().unwrap_or(PATIENCE);
+    now.plus(PATIENCE.min(shortest))
+}
+
 /// When the parts of a job with this deadline may be deleted, in seconds since the epoch.
 #[must_use]
 pub fn expires_at(deadline: Time) -> u64 {
@@ -230,7 +285,7 @@ pub fn tenant_day(tenant: &Tenant, at: Time) -> String {
     format!("{tenant}#{}", at.day())
 }
 
-fn check_shard(id: &JobId) -> String {
+pub(crate) fn check_shard(id: &JobId) -> String {
     // FNV-1a: any even spread will do, as long as every release computes the same.
     let hash = id
         .as_str()
@@ -365,7 +420,7 @@ impl Task {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-const fn is_zero(number: &u32) -> bool {
+pub(crate) const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 

@@ -45,8 +45,8 @@ impl Span {
 /// The shards of a step's records, in their order; none where they stand in the part `job`.
 pub fn spans_of(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> impl Iterator<Item = Span> {
     let (of, width) = (pipeline.sharding().shard_width, sharded_width(pipeline, step, job).unwrap_or(0));
-    let name = step.name.clone();
-    (0..width.div_ceil(of)).map(move |index| span_at(name.clone(), width, of, index))
+    let (name, generation) = (step.name.clone(), job.generation(&step.name));
+    (0..width.div_ceil(of)).map(move |index| span_at(ShardId::new(name.clone(), generation, index), width, of))
 }
 
 /// How many elements a step has whose records stand in shards; none where the part `job` has them.
@@ -55,8 +55,9 @@ fn sharded_width(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> Option<u
     width_of(step, job).filter(|width| step.over.is_some() && *width > most)
 }
 
-fn span_at(name: StepName, width: u32, of: u32, index: u32) -> Span {
-    Span { shard: ShardId::new(name, GENERATION, index), elements: index * of..width.min((index + 1) * of) }
+fn span_at(shard: ShardId, width: u32, of: u32) -> Span {
+    let index = shard.index();
+    Span { shard, elements: index * of..width.min((index + 1) * of) }
 }
 
 /// The shard that holds a task's record; none where the part `job` does, or where it is not known yet.
@@ -65,19 +66,17 @@ pub fn span_of(pipeline: &Pipeline, task: &TaskId, job: &Job) -> Option<Span> {
     let step = pipeline.step(task.step())?;
     let Which::Element(element) = task.which() else { return None };
     let (of, width) = (pipeline.sharding().shard_width, sharded_width(pipeline, step, job)?);
-    (element < width).then(|| span_at(step.name.clone(), width, of, element / of))
+    let shard = ShardId::new(step.name.clone(), job.generation(&step.name), element / of);
+    (element < width).then(|| span_at(shard, width, of))
 }
 
-/// The shard that would hold a task's record if its step is wide: to be loaded beside the job that tells.
+/// The shard that would hold a task's record in this generation if its step is wide: to be loaded beside the job that tells.
 #[must_use]
-pub fn shard_to_load(pipeline: &Pipeline, task: &TaskId) -> Option<ShardId> {
+pub fn shard_to_load(pipeline: &Pipeline, task: &TaskId, generation: u32) -> Option<ShardId> {
     pipeline.step(task.step()).filter(|step| step.over.is_some())?;
     let Which::Element(element) = task.which() else { return None };
-    Some(ShardId::new(task.step().clone(), GENERATION, element / pipeline.sharding().shard_width))
+    Some(ShardId::new(task.step().clone(), generation, element / pipeline.sharding().shard_width))
 }
-
-/// Nothing forgets a step's records yet.
-const GENERATION: u32 = 0;
 
 /// A task's record, from the part `job` or, for an element of a wide step, from its shard.
 #[must_use]
@@ -166,6 +165,13 @@ pub fn successors(pipeline: &Pipeline, step: &StepName, job: &Job) -> Vec<TaskId
     found
 }
 
+/// All tasks that are ready and not recorded, in the graph's order: what a job that is opened again, or resumed, sends.
+#[must_use]
+pub fn open(pipeline: &Pipeline, job: &Job) -> Vec<TaskId> {
+    let ready = pipeline.steps().iter().filter(|step| is_ready(pipeline, step, job));
+    ready.flat_map(|step| unrecorded(pipeline, step, job)).collect()
+}
+
 /// The tasks of a step that are not recorded; of a wide one all that stand in shards that are not folded.
 fn unrecorded(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> Vec<TaskId> {
     let mut spans = spans_of(pipeline, step, job).peekable();
@@ -206,7 +212,7 @@ pub fn belongs(pipeline: &Pipeline, task: &TaskId, job: Option<&Job>) -> Result<
     }
 }
 
-/// When a task was scheduled: when the last of its inputs was recorded, the job was taken in, or it closed.
+/// When a task was scheduled: when the last of its inputs was recorded, the job was taken in or opened again, or it closed.
 ///
 /// None while an input is missing.
 #[must_use]
@@ -215,7 +221,7 @@ pub fn scheduled_at(pipeline: &Pipeline, task: &TaskId, job: &Job) -> Option<Tim
         return job.closings.get(closing as usize).map(|Closing { at, .. }| *at);
     }
     let step = pipeline.step(task.step())?;
-    let mut latest = job.created_at;
+    let mut latest = job.created_at.max(job.reopened_at.unwrap_or_default());
     for input in &step.after {
         if !is_complete(pipeline, input, job) {
             return None;

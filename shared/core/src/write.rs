@@ -3,9 +3,11 @@
 //! [`apply`] is the meaning of a write. The in-memory table and the model run it; the DynamoDB table must behave the
 //! same, and the conformance suite holds it to that.
 
-use crate::ids::{Owner, ShardId, TaskId};
+use std::collections::BTreeMap;
+
+use crate::ids::{Owner, ShardId, StepName, TaskId};
 use crate::limits::LAYOUT;
-use crate::parts::{Closing, Done, Input, Job, JobStatus, Part, Task};
+use crate::parts::{Closing, Done, Input, Job, JobStatus, Part, Pause, Task};
 use crate::shard::Shard;
 use crate::time::Time;
 
@@ -111,6 +113,52 @@ pub enum Write {
         /// The closing.
         entry: Closing,
     },
+    /// A redrive: on a closed job of this closing, whose finalizer is recorded or not, as it was seen.
+    Reopen {
+        /// The number of the closing that it is closed with.
+        closing: u32,
+        /// The finalizer's task of that closing.
+        finalizer: TaskId,
+        /// Whether that is recorded: nothing else of a closed job changes.
+        is_notified: bool,
+        /// The job as it becomes.
+        set: Box<Reopened>,
+    },
+    /// What of a job is paused: on a running job of this closing, whose pauses were changed as often as was seen.
+    Pause {
+        /// The closing ahead.
+        closing: u32,
+        /// How often they had been changed.
+        changes: u32,
+        /// The pauses as they become.
+        set: Pause,
+    },
+    /// The end of a closed job's time in the table, before its parts are removed: on a closed job of this closing.
+    Expire {
+        /// The number of the closing.
+        closing: u32,
+        /// When the table may delete the part `job`, in seconds since the epoch.
+        expires_at: u64,
+    },
+}
+
+/// What a redrive makes of a job, beside its status and the number of the closing ahead, which is one more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reopened {
+    /// The records that stay.
+    pub done: BTreeMap<TaskId, Done>,
+    /// The folded shards that stay.
+    pub folded: BTreeMap<ShardId, Time>,
+    /// The generation of each step that was ever forgotten.
+    pub generations: BTreeMap<StepName, u32>,
+    /// When its time is over now.
+    pub deadline: Time,
+    /// When it was opened.
+    pub at: Time,
+    /// The shard of the index of jobs to look after.
+    pub check_shard: String,
+    /// When to look after it.
+    pub check_at: Time,
 }
 
 impl Write {
@@ -133,6 +181,9 @@ impl Write {
             Self::Bury { .. } => "bury",
             Self::Fold { .. } => "fold",
             Self::Close { .. } => "close",
+            Self::Reopen { .. } => "reopen",
+            Self::Pause { .. } => "pause",
+            Self::Expire { .. } => "expire",
         }
     }
 }
@@ -216,8 +267,48 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
                 Part::Job(job)
             })
         }
+        (Write::Reopen { closing, finalizer, is_notified, set }, Some(Part::Job(job))) => {
+            let is_same = job.closing == *closing && job.done.contains_key(finalizer) == *is_notified;
+            let holds = job.status != JobStatus::Running && is_same;
+            holds.then(|| {
+                let mut job = job.clone();
+                job.status = JobStatus::Running;
+                job.closing += 1;
+                (job.done, job.folded) = (set.done.clone(), set.folded.clone());
+                job.generations.clone_from(&set.generations);
+                (job.deadline, job.reopened_at) = (set.deadline, Some(set.at));
+                (job.check_shard, job.check_at) = (Some(set.check_shard.clone()), Some(set.check_at));
+                job.paused = None;
+                Part::Job(job)
+            })
+        }
+        (Write::Pause { closing, changes, set }, Some(Part::Job(job))) => {
+            let is_same = job.closing == *closing && job.paused.as_ref().map_or(0, |pause| pause.changes) == *changes;
+            (job.status == JobStatus::Running && is_same).then(|| {
+                let mut job = job.clone();
+                job.paused = Some(set.clone());
+                Part::Job(job)
+            })
+        }
+        (Write::Expire { closing, expires_at }, Some(Part::Job(job))) => {
+            let holds = job.status != JobStatus::Running && job.closing == *closing;
+            holds.then(|| {
+                let mut job = job.clone();
+                job.expires_at = *expires_at;
+                Part::Job(job)
+            })
+        }
         (Write::CreateInput(_) | Write::CreateJob(_), Some(_))
-        | (Write::Record { .. } | Write::RecordFinal { .. } | Write::Fold { .. } | Write::Close { .. }, _) => None,
+        | (
+            Write::Record { .. }
+            | Write::RecordFinal { .. }
+            | Write::Fold { .. }
+            | Write::Close { .. }
+            | Write::Reopen { .. }
+            | Write::Pause { .. }
+            | Write::Expire { .. },
+            _,
+        ) => None,
     }
 }
 

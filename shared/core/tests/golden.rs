@@ -15,15 +15,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use qsketch_core::cancel::{Canceling, cancel};
-use qsketch_core::ids::{JobId, Owner, TaskId, Tenant};
+use qsketch_core::ids::{JobId, Owner, StepName, TaskId, Tenant};
 use qsketch_core::message::Message;
 use qsketch_core::parts::{
     Attempt, Closing, Done, Input, Job, Lease, Outcome, Part, Progress, Refusal, Task, Verdict, expires_at,
 };
+use qsketch_core::pause::{Pausing, pause, resume};
 use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec, Timeouts};
+use qsketch_core::redrive::{Redriving, redrive};
 use qsketch_core::shard::Shard;
 use qsketch_core::time::Time;
-use qsketch_core::write::apply;
+use qsketch_core::write::{Write, apply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -54,7 +56,7 @@ fn is_as_kept(name: &str, value: &impl Serialize) -> Tried<String> {
 }
 
 /// Every object in a document gets a field that no release has known yet, but for what is not ours to name: the maps of
-/// records and of folded shards, whose keys are tasks and shards, and the submission.
+/// records, of folded shards, of generations and of paused steps, whose keys are tasks, shards and steps, and the submission.
 fn with_unknown_fields(document: &Value) -> Value {
     match document {
         Value::Object(fields) => {
@@ -63,7 +65,7 @@ fn with_unknown_fields(document: &Value) -> Value {
                     let done = done.iter().map(|(task, done)| (task.clone(), with_unknown_fields(done)));
                     (name.clone(), Value::Object(done.collect()))
                 }
-                ("folded", own) => (name.clone(), own.clone()),
+                ("folded" | "generations" | "steps", Value::Object(_)) => (name.clone(), field.clone()),
                 ("submission", own) => (name.clone(), own.clone()),
                 _ => (name.clone(), with_unknown_fields(field)),
             });
@@ -175,10 +177,12 @@ fn a_message_is_kept() -> Tried<()> {
         task: id("render-manim#1")?,
         pipeline: pipeline()?.hash().clone(),
         closing: 0,
+        generation: 0,
         deadline: at(7_200),
         known: None,
     };
     keeps("message.json", &message)?;
+    keeps("message-redriven.json", &Message { closing: 2, generation: 1, ..message.clone() })?;
     let newer = with_unknown_fields(&serde_json::to_value(&message)?).to_string();
     assert_eq!(Message::parse(&newer)?, message);
     assert_eq!(serde_json::from_str::<Value>(&message.body())?, serde_json::to_value(&message)?);
@@ -261,7 +265,12 @@ fn a_completed_job_is_kept_with_its_result_and_without_a_check() -> Tried<()> {
 fn a_failed_job_is_kept_with_its_closing() -> Tried<()> {
     let mut job = running()?;
     job.status = Verdict::Failed.status();
-    job.closings.push(Closing {
+    job.closings.push(failed_closing()?);
+    keeps("job-failed.json", &job)
+}
+
+fn failed_closing() -> Tried<Closing> {
+    Ok(Closing {
         verdict: Verdict::Failed,
         at: at(400),
         task: Some(id("render-manim#1")?),
@@ -269,8 +278,7 @@ fn a_failed_job_is_kept_with_its_closing() -> Tried<()> {
         error_type: Some("RenderFailed".to_owned()),
         error: Some("scene 2: NameError: name 'Circel' is not defined".into()),
         result: None,
-    });
-    keeps("job-failed.json", &job)
+    })
 }
 
 #[test]
@@ -279,11 +287,45 @@ fn a_canceled_job_is_kept_with_its_reason() -> Tried<()> {
     let Canceling::Write(write) = cancel(&pipeline()?, &job, "the lesson was postponed", at(50)) else {
         return Err("a running job can be canceled".into());
     };
-    job = match apply(&write, Some(&Part::Job(Box::new(job)))) {
-        Some(Part::Job(job)) => *job,
-        other => return Err(format!("{other:?}").into()),
-    };
+    job = written(job, &write)?;
     keeps("job-canceled.json", &job)
+}
+
+fn written(job: Job, write: &Write) -> Tried<Job> {
+    match apply(write, Some(&Part::Job(Box::new(job)))) {
+        Some(Part::Job(job)) => Ok(*job),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+#[test]
+fn a_redriven_job_is_kept_with_its_generations() -> Tried<()> {
+    let pipeline = pipeline()?;
+    let mut job = running()?;
+    job.status = Verdict::Failed.status();
+    job.closings.push(failed_closing()?);
+    job.done.insert(id("notify@0")?, Done { attempt: 1, at: at(401), width: None });
+    let from = StepName::try_from("generate-tts")?;
+    let Redriving::Write(write) = redrive(&pipeline, &job, None, Some(&from), at(900)) else {
+        return Err("a failed job can be redriven".into());
+    };
+    keeps("job-redriven.json", &written(job, &write)?)
+}
+
+#[test]
+fn a_paused_job_is_kept_with_what_is_paused() -> Tried<()> {
+    let (pipeline, mut job) = (pipeline()?, running()?);
+    let step = StepName::try_from("render-manim")?;
+    for pausing in [
+        |pipeline: &Pipeline, job: &Job, step: &StepName| pause(pipeline, job, Some(step), at(20)),
+        |pipeline: &Pipeline, job: &Job, _: &StepName| pause(pipeline, job, None, at(21)),
+        |pipeline: &Pipeline, job: &Job, _: &StepName| resume(pipeline, job, None, at(22)),
+        |pipeline: &Pipeline, job: &Job, step: &StepName| pause(pipeline, job, Some(step), at(23)),
+    ] {
+        let Pausing::Write(write) = pausing(&pipeline, &job, &step) else { return Err("no write".into()) };
+        job = written(job, &write)?;
+    }
+    keeps("job-paused.json", &job)
 }
 
 #[test]

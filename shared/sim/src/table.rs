@@ -291,7 +291,10 @@ fn key_of(write: &Write) -> Key {
         | Write::Record { .. }
         | Write::RecordFinal { .. }
         | Write::Fold { .. }
-        | Write::Close { .. } => Key::Job,
+        | Write::Close { .. }
+        | Write::Reopen { .. }
+        | Write::Pause { .. }
+        | Write::Expire { .. } => Key::Job,
     }
 }
 

@@ -262,7 +262,10 @@ fn part_name(write: &Write) -> String {
         | Write::Record { .. }
         | Write::RecordFinal { .. }
         | Write::Fold { .. }
-        | Write::Close { .. } => "job".to_owned(),
+        | Write::Close { .. }
+        | Write::Reopen { .. }
+        | Write::Pause { .. }
+        | Write::Expire { .. } => "job".to_owned(),
     }
 }
 

@@ -251,7 +251,12 @@ impl Table for MeteredTable {
     async fn commit(&self, job: &JobId, write: &Write) -> Result<Commit, PortError> {
         let target = match write {
             Write::CreateInput(_) => "input".to_owned(),
-            Write::CreateJob(_) | Write::Fold { .. } | Write::Close { .. } => "job".to_owned(),
+            Write::CreateJob(_)
+            | Write::Fold { .. }
+            | Write::Close { .. }
+            | Write::Reopen { .. }
+            | Write::Pause { .. }
+            | Write::Expire { .. } => "job".to_owned(),
             Write::RecordElement { shard, element, .. } | Write::Bury { shard, element, .. } => {
                 format!("{}#{element}", shard.step())
             }

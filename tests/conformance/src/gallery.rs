@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use qsketch_core::limits::{ATTEMPTS_KEPT_MAX, ERROR_BYTES_MAX, RESULT_BYTES_MAX};
-use qsketch_core::parts::{Lease, Progress};
+use qsketch_core::parts::{Lease, Pause, Progress};
 use qsketch_core::{
     Attempt, Closing, Done, ErrorText, Input, Job, JobId, JobStatus, Outcome, Owner, Pipeline, Refusal, StepSpec, Task,
     TaskId, Tenant, Time, Verdict,
@@ -82,6 +82,14 @@ pub fn full_job(id: &JobId) -> Result<Job> {
         refusal: Some(Refusal {
             reasons: vec![UNICODE.to_owned(), String::new(), "x".repeat(4_000)],
             requested_id: Some("a/b \"c\"".to_owned()),
+        }),
+        generations: [("step-1".try_into()?, 1), ("step-2".try_into()?, u32::MAX)].into(),
+        reopened_at: Some(NOW),
+        paused: Some(Pause {
+            changes: u32::MAX,
+            since: Some(NOW),
+            steps: [("step-3".try_into()?, NOW)].into(),
+            resumed_at: Some(NOW),
         }),
         // Above 2^53: a number that went through a float comes back as another.
         created_at: Time(9_007_199_254_740_993),

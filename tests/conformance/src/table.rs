@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::join_all;
-use qsketch_core::write::apply;
-use qsketch_core::{Commit, Footing, JobId, Owner, Part, Task, TaskId, Time, Verdict, Write};
+use qsketch_core::parts::Pause;
+use qsketch_core::write::{Reopened, apply};
+use qsketch_core::{Commit, Footing, JobId, Owner, Part, StepName, Task, TaskId, Time, Verdict, Write};
 use qsketch_runtime::ports::Parts;
 
 use crate::gallery::{self, NOW};
@@ -23,6 +24,9 @@ pub fn part_cases() -> Vec<Case> {
         the_last_record_closes_the_job_in_the_same_write,
         a_closing_happens_once_and_never_after_its_task_s_record,
         the_finalizer_is_recorded_once_on_a_closed_job,
+        a_closed_job_is_reopened_once_with_what_stays,
+        a_pause_stands_on_the_one_before_and_needs_a_running_job,
+        the_time_of_a_closed_job_ends_and_that_of_a_running_one_does_not,
         a_full_job_and_a_bare_one_read_back_as_written,
         a_full_task_and_a_bare_one_read_back_as_written,
         a_submission_of_every_kind_of_value_reads_back_as_written,
@@ -233,6 +237,73 @@ async fn the_finalizer_is_recorded_once_on_a_closed_job(world: World) -> Result<
     let gone = matches!(&subject.job, Some(Part::Job(job)) if job.check_at.is_none() && job.check_shard.is_none());
     ensure!(gone, "nobody looks after it any more");
     subject.overtaken(&record_final(0)?).await
+}
+
+async fn a_closed_job_is_reopened_once_with_what_stays(world: World) -> Result<()> {
+    let mut subject = Subject::begun(world).await?;
+    subject.written(&record("a", 0, 1)?).await?;
+    subject.written(&record("b#0", 0, 2)?).await?;
+    let fold = |generation, closing| -> Result<Write> {
+        Ok(Write::Fold { shard: format!("b@{generation}/0").parse()?, closing, at: NOW, close: None })
+    };
+    subject.written(&fold(0, 0)?).await?;
+    let reopen = |closing, is_notified, generations: &[(&str, u32)]| -> Result<Write> {
+        let generations = generations.iter().map(|(step, of)| Ok((StepName::try_from(*step)?, *of)));
+        let set = Box::new(Reopened {
+            done: [("a".parse()?, gallery::done(1, Some(3)))].into(),
+            folded: std::collections::BTreeMap::new(),
+            generations: generations.collect::<Result<_>>()?,
+            deadline: Time(NOW.0 + 7),
+            at: Time(NOW.0 + 5),
+            check_shard: "check#3".to_owned(),
+            check_at: Time(NOW.0 + 6),
+        });
+        Ok(Write::Reopen { closing, finalizer: format!("z@{closing}").parse()?, is_notified, set })
+    };
+    subject.overtaken(&reopen(0, false, &[])?).await?;
+    subject.written(&pausing(0, 0, 1)).await?;
+    subject.written(&Write::Close { closing: 0, entry: gallery::full_closing(Verdict::Failed, "b#1")? }).await?;
+    subject.overtaken(&reopen(0, true, &[])?).await?;
+    subject.written(&record_final(0)?).await?;
+    subject.overtaken(&reopen(0, false, &[])?).await?;
+    subject.overtaken(&reopen(1, true, &[])?).await?;
+    subject.written(&reopen(0, true, &[("b", 1), ("c", 2)])?).await?;
+    subject.overtaken(&reopen(0, true, &[])?).await?;
+    subject.overtaken(&record("b#0", 0, 2)?).await?;
+    subject.written(&record("b#0", 1, 3)?).await?;
+    subject.written(&fold(1, 1)?).await?;
+    subject.written(&Write::Close { closing: 1, entry: gallery::bare_closing(Verdict::Canceled) }).await?;
+    subject.written(&reopen(1, false, &[])?).await
+}
+
+/// The change of a job's pauses that stands on `changes` earlier ones.
+fn pausing(closing: u32, changes: u32, steps: usize) -> Write {
+    let names = ["a", "b", "c"].into_iter().take(steps);
+    let steps = names.filter_map(|name| Some((StepName::try_from(name).ok()?, NOW))).collect();
+    let set = Pause { changes: changes + 1, since: Some(NOW), steps, resumed_at: Some(NOW) };
+    Write::Pause { closing, changes, set }
+}
+
+async fn a_pause_stands_on_the_one_before_and_needs_a_running_job(world: World) -> Result<()> {
+    let mut subject = Subject::begun(world).await?;
+    subject.overtaken(&pausing(0, 1, 0)).await?;
+    subject.overtaken(&pausing(1, 0, 0)).await?;
+    subject.written(&pausing(0, 0, 0)).await?;
+    subject.overtaken(&pausing(0, 0, 2)).await?;
+    subject.written(&pausing(0, 1, 3)).await?;
+    subject.written(&pausing(0, 2, 1)).await?;
+    subject.written(&Write::Close { closing: 0, entry: gallery::bare_closing(Verdict::Canceled) }).await?;
+    subject.overtaken(&pausing(0, 3, 0)).await
+}
+
+async fn the_time_of_a_closed_job_ends_and_that_of_a_running_one_does_not(world: World) -> Result<()> {
+    let mut subject = Subject::begun(world).await?;
+    let expire = |closing| Write::Expire { closing, expires_at: 1_795_382_157 };
+    subject.overtaken(&expire(0)).await?;
+    subject.written(&Write::Close { closing: 0, entry: gallery::bare_closing(Verdict::Canceled) }).await?;
+    subject.overtaken(&expire(1)).await?;
+    subject.written(&expire(0)).await?;
+    subject.written(&expire(0)).await
 }
 
 async fn a_full_job_and_a_bare_one_read_back_as_written(world: World) -> Result<()> {

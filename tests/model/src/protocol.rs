@@ -101,7 +101,7 @@ impl Protocol {
     /// The number of the shard that holds a task's record; none where the part `job` does.
     #[must_use]
     pub fn shard_of(&self, task: usize) -> Option<usize> {
-        let shard = route::shard_to_load(&self.pipeline, self.tasks.get(task)?)?;
+        let shard = route::shard_to_load(&self.pipeline, self.tasks.get(task)?, 0)?;
         self.shards.iter().position(|known| *known == shard)
     }
 

@@ -47,7 +47,8 @@ pub(super) fn claim(drive: &Drive, closing: u32, step: &CheckedStep, now: Time) 
         };
     };
     let footing = Footing::Seen { attempt: seen.attempt, lease_until: seen.lease.as_ref().map(|lease| lease.until) };
-    let mut set = match lapsed(seen, step, now) {
+    let end = if seen.closing == closing { lapsed(seen, step, now) } else { left_behind(seen, now) };
+    let mut set = match end {
         Some(end) => seen.clone().ended(end, None),
         None => seen.clone(),
     };
@@ -61,6 +62,13 @@ pub(super) fn claim(drive: &Drive, closing: u32, step: &CheckedStep, now: Time) 
     set.not_before = None;
     set.progress = None;
     Write::Task { task: drive.message.task.clone(), footing, set: Box::new(set) }
+}
+
+/// The end of an attempt that was under way when its job closed: the redrive takes its task over.
+fn left_behind(task: &Task, now: Time) -> Option<Attempt> {
+    task.lease.as_ref()?;
+    let error = ErrorText::from("its job had closed, and was opened again by a redrive");
+    Some(end_of(task, Outcome::Released, "JobClosed", error, false, now))
 }
 
 /// The end of an attempt of which nothing was heard any more.
@@ -217,6 +225,12 @@ pub(super) fn end_released(drive: &Drive, error_type: &str, error: ErrorText, no
     Some(ended(drive, task, end, None))
 }
 
+/// The end of an attempt that was claimed before its drive learned that its step is paused; none where nothing was written.
+pub(super) fn end_paused(drive: &Drive, now: Time) -> Option<Write> {
+    let error = ErrorText::from("its job or step is paused");
+    end_released(drive, "Paused", error, now).filter(|_| !drive.is_unclaimed)
+}
+
 fn end_of(task: &Task, outcome: Outcome, error_type: &str, error: ErrorText, is_final: bool, now: Time) -> Attempt {
     Attempt {
         attempt: task.attempt,
@@ -294,8 +308,13 @@ pub(super) fn out_of_time(
         earliest.map_or(task.started_at, |attempt| attempt.started_at)
     });
     // A task whose first attempt began in time has kept this timeout for good.
-    let start_by = step.timeouts.schedule_to_start.map(|span| scheduled.plus(span));
-    let start_by = start_by.filter(|bound| began.unwrap_or(now) >= *bound).map(|bound| (bound, SCHEDULE_TO_START));
+    // It stands still while the step is paused, and counts anew once something was resumed.
+    let counts_from = scheduled.max(job.paused.as_ref().and_then(|pause| pause.resumed_at).unwrap_or_default());
+    let start_by = step.timeouts.schedule_to_start.map(|span| counts_from.plus(span));
+    let start_by = start_by
+        .filter(|_| !job.is_paused(&step.name))
+        .filter(|bound| began.unwrap_or(now) >= *bound)
+        .map(|bound| (bound, SCHEDULE_TO_START));
     let bounds = [(scheduled.plus(step.timeouts.schedule_to_close), SCHEDULE_TO_CLOSE), (job.deadline, JOB_DEADLINE)];
     let (_, timeout) =
         bounds.into_iter().chain(start_by).filter(|(bound, _)| next >= *bound).min_by_key(|(bound, _)| *bound)?;

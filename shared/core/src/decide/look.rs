@@ -44,10 +44,16 @@ pub(super) fn look(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, now: 
     }
     let close = |close| Step::Commit(entry::closing_of(drive, job, span.as_ref(), close));
     if let Some(task) = drive.task() {
+        if task.closing > job.closing {
+            // The job was opened again after it was read.
+            return Step::Load;
+        }
         if task.is_held_by(&drive.owner) && task.closing == job.closing {
             return look_held(pipeline, drive, job, task, step, span.as_ref(), now);
         }
-        if let Some(until) = held_until(drive, task).filter(|until| *until > now) {
+        // The lease of an older closing is nobody's: its holder ends at its next heartbeat.
+        let of_now = held_until(drive, task).filter(|_| task.closing == job.closing);
+        if let Some(until) = of_now.filter(|until| *until > now) {
             return Step::Settle(vec![Act::Hide(until)]);
         }
         if let Some(end) = entry::end_lapsed(id, job, task, step, now) {
@@ -63,7 +69,15 @@ pub(super) fn look(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, now: 
     if entry::is_buried(drive, job, span.as_ref()) {
         return buried(now);
     }
+    if job.is_paused(&step.name) {
+        return paused();
+    }
     claim_or_wait(drive, job, step, now)
+}
+
+/// Rule 12: nothing begins; whoever resumes sends again what is ready then.
+fn paused() -> Step {
+    Step::Settle(vec![Act::Acknowledge])
 }
 
 /// An element of a wide step that is recorded: its shard is folded once it is full; until then others are at it.
@@ -106,6 +120,10 @@ fn look_held(
     }
     if entry::is_buried(drive, job, span) {
         return buried(now);
+    }
+    if job.is_paused(&step.name) {
+        // It was claimed beside the load that tells.
+        return entry::end_paused(drive, now).map_or_else(paused, Step::Commit);
     }
     let (until, _) = entry::cut_off(pipeline, id, job, task, step);
     Step::Work { attempt: task.attempt, until }

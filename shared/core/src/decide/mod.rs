@@ -198,7 +198,7 @@ impl Drive {
     /// The shard that may hold the task's record; none for a task whose record stands in the part `job` for sure.
     #[must_use]
     pub fn shard_to_load(&self, pipeline: &Pipeline) -> Option<ShardId> {
-        route::shard_to_load(pipeline, &self.message.task)
+        route::shard_to_load(pipeline, &self.message.task, self.message.generation)
     }
 
     /// Whether its attempt began without a claim: there is nothing to hold, and nobody to lose it to.
@@ -287,10 +287,23 @@ pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -
         Event::Stopping => return give_back(drive, "WorkerStopped", ErrorText::from(STOPPED), now),
         Event::BrokenOff(error) => return give_back(drive, "BrokenOff", error, now),
     }
+    if let Some(step) = catch_up(drive, step) {
+        return step;
+    }
     if drive.refusals > COMMITS_MAX {
         return Step::Settle(vec![Act::Hide(now.plus(look::CROWDED_PAUSE))]);
     }
     look::look(pipeline, drive, step, now)
+}
+
+/// A message of before a redrive: what it was told of the shard no longer counts.
+fn catch_up(drive: &mut Drive, step: &CheckedStep) -> Option<Step> {
+    let generation = drive.job().map(|job| job.generation(&step.name))?;
+    if generation == drive.message.generation {
+        return None;
+    }
+    drive.message.generation = generation;
+    step.over.is_some().then_some(Step::Load)
 }
 
 fn delivered(pipeline: &Pipeline, drive: &mut Drive, step: &CheckedStep, receives: u32, now: Time) -> Step {

@@ -1,6 +1,8 @@
 //! The table of every status against every event, and the rules one by one.
 
 mod light;
+mod paused;
+mod redriven;
 mod unclaimed;
 mod wide;
 
@@ -9,7 +11,7 @@ use core::time::Duration;
 use super::*;
 use crate::failure::Failure;
 use crate::ids::{JobId, Tenant};
-use crate::parts::{Closing, Done, JobStatus, Lease, Outcome, Verdict};
+use crate::parts::{Closing, Done, JobStatus, Lease, Outcome, Pause, Verdict};
 use crate::pipeline::StepSpec;
 use crate::write::{Footing, apply};
 
@@ -63,6 +65,20 @@ impl Scene {
             result: None,
         });
         self
+    }
+
+    /// The whole job is paused.
+    fn paused(mut self) -> Self {
+        self.job.paused = Some(Pause { changes: 1, since: Some(NOW), ..Pause::default() });
+        self
+    }
+
+    /// The job closed and was opened again after the task was written.
+    fn redriven(self) -> Self {
+        let mut scene = self.closed(Verdict::Failed);
+        scene.job.status = JobStatus::Running;
+        (scene.job.closing, scene.job.reopened_at) = (1, Some(NOW));
+        scene
     }
 
     fn held_by(mut self, owner: &str, attempt: u32) -> Tried<Self> {
@@ -187,6 +203,13 @@ fn every_event(scene: &Scene) -> Tried<Vec<(&'static str, Event)>> {
     ])
 }
 
+/// What a scene answers to every event, a row each.
+fn rows(name: &str, scene: &Scene) -> Tried<String> {
+    let row = |(event, step): (&str, Step)| format!("{name:9} | {event:15} | {}\n", short(&step));
+    let answer = |(name, event)| Ok((name, decide(&scene.pipeline, &mut scene.knowing()?, event, NOW)));
+    every_event(scene)?.into_iter().map(answer).map(|answered: Tried<_>| answered.map(row)).collect()
+}
+
 #[test]
 fn every_status_answers_every_event() -> Tried<()> {
     let mut table = String::new();
@@ -201,11 +224,10 @@ fn every_status_answers_every_event() -> Tried<()> {
             JobStatus::Rejected => scene,
         };
         scene.job.status = status;
-        for (name, event) in every_event(&scene)? {
-            let step = decide(&scene.pipeline, &mut scene.knowing()?, event, NOW);
-            table.push_str(&format!("{:9} | {:15} | {}\n", status.as_str(), name, short(&step)));
-        }
+        table.push_str(&rows(status.as_str(), &scene)?);
     }
+    table.push_str(&rows("PAUSED", &Scene::at("b#0")?.held_by("me", 1)?.paused())?);
+    table.push_str(&rows("REDRIVEN", &Scene::at("b#0")?.held_by("me", 1)?.redriven())?);
     assert_eq!(table, include_str!("table.txt"), "the table as it is now:\n{table}");
     Ok(())
 }

@@ -1,0 +1,91 @@
+//! The writes of the part `job` that people ask for: reopening, pausing, and the end of its time in the table.
+
+use qsketch_core::write::Reopened;
+use qsketch_core::{Commit, JobId, JobStatus, TaskId, parts::Pause};
+use qsketch_runtime::ports::PortError;
+
+use crate::table::{Condition, DynamoTable, JOB, number, text};
+
+impl DynamoTable {
+    pub(crate) async fn reopen(
+        &self,
+        job: &JobId,
+        closing: u32,
+        finalizer: &TaskId,
+        is_notified: bool,
+        set: &Reopened,
+    ) -> Result<Commit, PortError> {
+        let condition = if is_notified {
+            "#status <> :running AND #closing = :closing AND attribute_exists(#done.#finalizer)"
+        } else {
+            "#status <> :running AND #closing = :closing AND attribute_not_exists(#done.#finalizer)"
+        };
+        let condition = Condition::new(condition)
+            .name("#status", "status")
+            .name("#closing", "closing")
+            .name("#done", "done")
+            .name("#finalizer", &finalizer.to_string())
+            .name("#folded", "folded")
+            .name("#deadline", "deadline")
+            .name("#reopened_at", "reopened_at")
+            .name("#check_shard", "check_shard")
+            .name("#check_at", "check_at")
+            .name("#paused", "paused")
+            .name("#generations", "generations")
+            .value(":running", text(JobStatus::Running.as_str()))
+            .value(":closing", number(closing))
+            .value(":next", number(closing.saturating_add(1)))
+            .value(":done", self.attribute(job, &set.done)?)
+            .value(":folded", self.attribute(job, &set.folded)?)
+            .value(":deadline", number(set.deadline.0))
+            .value(":at", number(set.at.0))
+            .value(":check_shard", text(&set.check_shard))
+            .value(":check_at", number(set.check_at.0));
+        let (sets, removes, condition) = if set.generations.is_empty() {
+            ("", ", #generations", condition)
+        } else {
+            let condition = condition.value(":generations", self.attribute(job, &set.generations)?);
+            (", #generations = :generations", "", condition)
+        };
+        let update = format!(
+            "SET #status = :running, #closing = :next, #done = :done, #folded = :folded, #deadline = :deadline, \
+             #reopened_at = :at, #check_shard = :check_shard, #check_at = :check_at{sets} REMOVE #paused{removes}"
+        );
+        self.update(job, JOB, &update, condition).await
+    }
+
+    pub(crate) async fn pause(
+        &self,
+        job: &JobId,
+        closing: u32,
+        changes: u32,
+        set: &Pause,
+    ) -> Result<Commit, PortError> {
+        let condition = if changes == 0 {
+            Condition::new("#status = :running AND #closing = :closing AND attribute_not_exists(#paused)")
+        } else {
+            Condition::new("#status = :running AND #closing = :closing AND #paused.#changes = :changes")
+                .name("#changes", "changes")
+                .value(":changes", number(changes))
+        };
+        let condition = condition
+            .name("#status", "status")
+            .name("#closing", "closing")
+            .name("#paused", "paused")
+            .value(":running", text(JobStatus::Running.as_str()))
+            .value(":closing", number(closing))
+            .value(":set", self.attribute(job, set)?);
+        self.update(job, JOB, "SET #paused = :set", condition).await
+    }
+
+    pub(crate) async fn expire(&self, job: &JobId, closing: u32, expires_at: u64) -> Result<Commit, PortError> {
+        let condition = Condition::new("#status <> :running AND #closing = :closing")
+            .name("#status", "status")
+            .name("#closing", "closing")
+            .name("#expires_at", "expires_at")
+            .value(":running", text(JobStatus::Running.as_str()))
+            .value(":closing", number(closing))
+            .value(":expires_at", number(expires_at));
+        self.update(job, JOB, "SET #expires_at = :expires_at", condition).await
+    }
+}
