@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use clap::{Args, Parser, Subcommand};
 use qsketch_core::time::millis_up;
-use qsketch_core::{JobId, JobStatus, TaskId, Tenant, Time};
+use qsketch_core::{JobId, JobStatus, StepName, TaskId, Tenant, Time};
 use qsketch_ops::Cursor;
 use qsketch_ops::list::{EXAMINED_MAX, LIMIT_DEFAULT};
 use qsketch_video::request::TENANT_DEFAULT;
@@ -55,6 +55,14 @@ pub enum Command {
     Show(Show),
     /// Cancel a job that runs: what is at work is ended, nothing new begins
     Cancel(Cancel),
+    /// Run a FAILED, TIMED_OUT or CANCELED job again, from what failed or from a step
+    Redrive(Redrive),
+    /// Pause a job, or one step of it: what runs goes on, nothing new begins
+    Pause(Pause),
+    /// Resume a paused job, or one step of it
+    Resume(Pause),
+    /// Delete a closed job for good: its video, all its files and its story
+    Delete(Delete),
     /// Print what the tools of an attempt wrote; without a task, list the logs of a job
     Logs(Logs),
     /// Download the video of a job, with its poster, captions and transcript next to it
@@ -194,6 +202,53 @@ pub struct Cancel {
     /// Why, in at most 200 bytes: the story and the event tell it
     #[arg(long, default_value = "canceled by hand")]
     pub reason: String,
+}
+
+/// Arguments of `redrive`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+What is recorded is reused, and not made again; every attempt of it keeps its number and its files. With --from, that step
+and all that follows it are forgotten and run again. What runs has all its attempts and its time anew, and the job a new
+deadline. The event of the job's closing comes first, and is waited for. To redrive again, without --from, is safe.")]
+pub struct Redrive {
+    /// The job's id
+    pub job: JobId,
+
+    /// Run from this step on, whether or not it is recorded: generate-script, render-manim, generate-tts, merge-upload
+    #[arg(long, value_name = "STEP")]
+    pub from: Option<StepName>,
+
+    /// Change nothing: tell what would be reused, what would run, and why
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `pause` and `resume`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+While a step is paused its schedule-to-start timeout stands still; its schedule-to-close timeout and the job's deadline go on.
+Resuming a job resumes all its steps. Both are safe to repeat.")]
+pub struct Pause {
+    /// The job's id
+    pub job: JobId,
+
+    /// This step alone: generate-script, render-manim, generate-tts or merge-upload
+    #[arg(long)]
+    pub step: Option<StepName>,
+}
+
+/// Arguments of `delete`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+There is no way back. A job that runs must be canceled first. What was deleted half, because something failed, is deleted
+whole by the same command again.")]
+pub struct Delete {
+    /// The job's id
+    pub job: JobId,
+
+    /// Delete it: without this nothing happens
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Arguments of `logs`.

@@ -4,17 +4,19 @@ use core::time::Duration;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
+use qsketch_core::redrive::StepPlan;
 use qsketch_core::story::Story;
-use qsketch_core::{JobId, JobStatus};
+use qsketch_core::{JobId, JobStatus, StepName};
 use qsketch_ops::list::DAYS_DEFAULT;
 use qsketch_ops::{
-    Canceled, Check, Downloaded, Listing, Log, LogName, OpsError, Prepared, Query, Sent, State, Until, Wish,
+    Canceled, Changed, Check, Deleted, Downloaded, Listing, Log, LogName, OpsError, Prepared, Query, Redriven, Sent,
+    State, Until, Wish,
 };
 use qsketch_runtime::Ports;
 use qsketch_runtime::config::{Environment, Settings, SettingsError};
 use serde::Serialize;
 
-use crate::arguments::{Arguments, Cancel, Command, Download, List, Logs, Show, Submit, When};
+use crate::arguments::{Arguments, Cancel, Command, Delete, Download, List, Logs, Pause, Redrive, Show, Submit, When};
 use crate::exit::{Exit, Problem};
 use crate::output::Output;
 use crate::progress::{JSON_LAYOUT, Progress};
@@ -32,6 +34,10 @@ pub(crate) async fn run(arguments: &Arguments, environment: &Environment, output
         Command::List(asked) => list(asked, &ports(environment).await?, output).await,
         Command::Show(asked) => show(asked, &ports(environment).await?, output).await,
         Command::Cancel(asked) => cancel(asked, &ports(environment).await?, output).await,
+        Command::Redrive(asked) => redrive(asked, &ports(environment).await?, output).await,
+        Command::Pause(asked) => pause(asked, &ports(environment).await?, output).await,
+        Command::Resume(asked) => resume(asked, &ports(environment).await?, output).await,
+        Command::Delete(asked) => delete(asked, environment, output).await,
         Command::Logs(asked) => logs(asked, &ports(environment).await?, output).await,
         Command::Download(asked) => download(asked, &ports(environment).await?, output).await,
         Command::Doctor => doctor(environment, output).await,
@@ -57,6 +63,35 @@ struct CanceledLine<'a> {
     what: &'static str,
     job: &'a str,
     is_again: bool,
+}
+
+#[derive(Serialize)]
+struct RedrivenDocument<'a> {
+    layout: u32,
+    what: &'static str,
+    job: &'a str,
+    is_again: bool,
+    sent: usize,
+    plan: &'a [StepPlan],
+}
+
+#[derive(Serialize)]
+struct ChangedLine<'a> {
+    layout: u32,
+    what: &'static str,
+    job: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
+    is_again: bool,
+}
+
+#[derive(Serialize)]
+struct DeletedLine<'a> {
+    layout: u32,
+    what: &'static str,
+    job: &'a str,
+    #[serde(flatten)]
+    deleted: Deleted,
 }
 
 #[derive(Serialize)]
@@ -211,6 +246,85 @@ async fn cancel(asked: &Cancel, ports: &Ports, output: &Output) -> Result<Exit, 
         output.say(&format!("job {job} was canceled before, and stays so (qsketch show {job})"));
     } else {
         output.say(&format!("job {job} is canceled; what is at work ends within seconds (qsketch show {job})"));
+    }
+    Ok(Exit::Done)
+}
+
+async fn redrive(asked: &Redrive, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let (job, from) = (&asked.job, asked.from.as_ref());
+    let redriven = if asked.dry_run {
+        qsketch_ops::preview(ports, job, from).await?
+    } else {
+        qsketch_ops::redrive(ports, job, from).await?
+    };
+    let Redriven { is_again, plan, sent } = &redriven;
+    if output.is_json {
+        let what = if asked.dry_run { "redrive-planned" } else { "redriven" };
+        let document =
+            RedrivenDocument { layout: JSON_LAYOUT, what, job: job.as_str(), is_again: *is_again, sent: *sent, plan };
+        output.json_line(&document)?;
+        return Ok(Exit::Done);
+    }
+    output.data(&render::redrive_plan(plan, output.paint))?;
+    match (asked.dry_run, is_again) {
+        (true, true) => {
+            output.say(&format!("job {job} was opened again before: its ready tasks would be sent once more"))
+        }
+        (true, false) => output.say("nothing was changed; without --dry-run the job runs again like this"),
+        (false, true) => output.say(&format!("job {job} was opened again before; sent once more: {sent} tasks")),
+        (false, false) => output.say(&format!("job {job} runs again; sent: {sent} tasks (qsketch show {job})")),
+    }
+    Ok(Exit::Done)
+}
+
+async fn pause(asked: &Pause, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let changed = qsketch_ops::pause(ports, &asked.job, asked.step.as_ref()).await?;
+    let words = "what runs goes on, nothing new begins";
+    changed_line(asked, "paused", words, changed, output)
+}
+
+async fn resume(asked: &Pause, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let changed = qsketch_ops::resume(ports, &asked.job, asked.step.as_ref()).await?;
+    let words = format!("sent: {} tasks", changed.sent);
+    changed_line(asked, "resumed", &words, changed, output)
+}
+
+fn changed_line(
+    Pause { job, step }: &Pause,
+    what: &'static str,
+    words: &str,
+    Changed { is_again, .. }: Changed,
+    output: &Output,
+) -> Result<Exit, Problem> {
+    if output.is_json {
+        let step = step.as_ref().map(StepName::as_str);
+        output.json_line(&ChangedLine { layout: JSON_LAYOUT, what, job: job.as_str(), step, is_again })?;
+        return Ok(Exit::Done);
+    }
+    let subject = step.as_ref().map_or_else(|| format!("job {job}"), |step| format!("step {step} of job {job}"));
+    if is_again {
+        output.say(&format!("{subject} was {what} before; {words} (qsketch show {job})"));
+    } else {
+        output.say(&format!("{subject} is {what}; {words} (qsketch show {job})"));
+    }
+    Ok(Exit::Done)
+}
+
+async fn delete(asked: &Delete, environment: &Environment, output: &Output) -> Result<Exit, Problem> {
+    let job = &asked.job;
+    if !asked.yes {
+        let words = format!("job {job} would be deleted with all its files, for good: say --yes to do it");
+        return Err(Problem::Usage(words));
+    }
+    let settings = Settings::read(environment)?;
+    let sdk = qsketch_aws::sdk_config().await;
+    let (ports, eraser) = (qsketch_aws::connect(&settings, &sdk), qsketch_aws::AwsEraser::new(&settings, &sdk));
+    let deleted = qsketch_ops::delete(&ports, &eraser, job).await?;
+    if output.is_json {
+        output.json_line(&DeletedLine { layout: JSON_LAYOUT, what: "deleted", job: job.as_str(), deleted })?;
+    } else {
+        let Deleted { files, parts } = deleted;
+        output.say(&format!("job {job} is deleted: {files} files and {parts} parts"));
     }
     Ok(Exit::Done)
 }

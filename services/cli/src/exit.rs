@@ -85,8 +85,11 @@ impl Problem {
                 OpsError::NotFound { .. } => Exit::NotFound,
                 OpsError::NoVideo { status: JobStatus::Running | JobStatus::Completed, .. } => Exit::Other,
                 OpsError::NoVideo { status, .. } => exit_of(*status),
-                OpsError::NotTaken { .. } | OpsError::Stalled { .. } => Exit::Stalled,
-                OpsError::Damaged { .. } | OpsError::File { .. } | OpsError::TooLate { .. } => Exit::Other,
+                OpsError::NotTaken { .. } | OpsError::Stalled { .. } | OpsError::NotNotified { .. } => Exit::Stalled,
+                OpsError::Damaged { .. }
+                | OpsError::File { .. }
+                | OpsError::TooLate { .. }
+                | OpsError::Refused { .. } => Exit::Other,
                 OpsError::Port(error) => exit_of_port(error.kind),
             },
         }

@@ -3,6 +3,7 @@
 //! Which cloud it speaks to is decided by the SDK's own environment (`AWS_ENDPOINT_URL`, region, credentials); nothing
 //! here asks where it runs.
 
+mod eraser;
 mod error;
 pub mod host;
 mod lists;
@@ -23,6 +24,7 @@ use qsketch_runtime::clock::SystemClock;
 use qsketch_runtime::config::Settings;
 use qsketch_runtime::ports::Ports;
 
+pub use eraser::AwsEraser;
 pub use meter::{Meter, Metered};
 pub use queues::SqsQueues;
 pub use store::S3Store;

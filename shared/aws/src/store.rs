@@ -31,8 +31,8 @@ const PAGE_KEYS: usize = 1_000;
 
 /// The store of a deployment.
 pub struct S3Store {
-    client: Client,
-    bucket: String,
+    pub(crate) client: Client,
+    pub(crate) bucket: String,
 }
 
 impl S3Store {

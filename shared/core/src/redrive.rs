@@ -15,12 +15,12 @@ use serde::Serialize;
 use crate::ids::{ShardId, StepName, TaskId};
 use crate::limits::{CLOSINGS_MAX, REDRIVE_ROOM};
 use crate::message::Message;
-use crate::parts::{Job, JobStatus, Part, Task, check_shard, first_check};
+use crate::parts::{Job, JobStatus, Task, check_shard, first_check};
 use crate::pipeline::{CheckedStep, Pipeline};
 use crate::route;
 use crate::shard::Shard;
 use crate::time::Time;
-use crate::write::{Reopened, Write, apply};
+use crate::write::{Reopened, Write};
 
 /// What to do to redrive a job, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,13 @@ pub enum Redriving {
     Write(Write),
     /// It was opened again before: send the messages of [`messages`] again, should they have been lost.
     Running,
-    /// The notification of its closing comes first: send this, and look at the job again.
-    Notify(Message),
+    /// The notification of its closing comes first: send it, and look at the job again until it is recorded.
+    Notify {
+        /// The notification's message.
+        message: Message,
+        /// The write that follows then.
+        then: Write,
+    },
     /// It can't be redriven.
     Refused(Refused),
 }
@@ -103,11 +108,22 @@ pub fn redrive(
     }
     let told = TaskId::closing(pipeline.finalizer().name.clone(), job.closing);
     let is_notified = job.done.contains_key(&told);
-    if !is_notified && !finalizer.is_some_and(|task| has_given_up(pipeline, task)) {
-        return Redriving::Notify(Message::to(pipeline, job, told));
-    }
+    let comes_first = !is_told(pipeline, job, finalizer);
+    let message = comes_first.then(|| Message::to(pipeline, job, told.clone()));
     let set = Box::new(reopened(pipeline, job, from, deadline, now));
-    Redriving::Write(Write::Reopen { closing: job.closing, finalizer: told, is_notified, set })
+    let is_notified = is_notified || comes_first;
+    let write = Write::Reopen { closing: job.closing, finalizer: told, is_notified, set };
+    match message {
+        Some(message) => Redriving::Notify { message, then: write },
+        None => Redriving::Write(write),
+    }
+}
+
+/// Whether a closed job's finalizer has nothing left to do: it is recorded, or was given up.
+#[must_use]
+pub fn is_told(pipeline: &Pipeline, job: &Job, finalizer: Option<&Task>) -> bool {
+    let told = TaskId::closing(pipeline.finalizer().name.clone(), job.closing);
+    job.done.contains_key(&told) || finalizer.is_some_and(|task| has_given_up(pipeline, task))
 }
 
 /// Whether the finalizer will never be recorded: its message went to the dead letters.
@@ -166,13 +182,14 @@ fn following(pipeline: &Pipeline, from: &StepName) -> BTreeSet<StepName> {
     found
 }
 
-/// The messages that a job needs that was just opened again, or resumed: those of all ready tasks.
+/// The messages that a job needs that was just opened again, or resumed: those of all ready tasks that are not paused.
 #[must_use]
 pub fn messages(pipeline: &Pipeline, job: &Job) -> Vec<Message> {
     if job.status != JobStatus::Running {
         return Vec::new();
     }
-    Message::to_all(pipeline, job, route::open(pipeline, job))
+    let open = route::open(pipeline, job).into_iter().filter(|task| !job.is_paused(task.step()));
+    Message::to_all(pipeline, job, open)
 }
 
 /// What a redrive means for one step.
@@ -214,7 +231,8 @@ pub enum Why {
     Open,
 }
 
-/// What a redrive means for each step, in the graph's order; `write` is the one of [`Redriving::Write`].
+/// What a redrive means for each step, in the graph's order; `write` is the one that [`redrive`] said. What its condition
+/// asks for is taken to hold.
 #[must_use]
 pub fn outline(
     pipeline: &Pipeline,
@@ -223,7 +241,9 @@ pub fn outline(
     from: Option<&StepName>,
     write: &Write,
 ) -> Vec<StepPlan> {
-    let Some(Part::Job(after)) = apply(write, Some(&Part::Job(Box::new(job.clone())))) else { return Vec::new() };
+    let Write::Reopen { set, .. } = write else { return Vec::new() };
+    let (done, folded, generations) = (set.done.clone(), set.folded.clone(), set.generations.clone());
+    let after = Job { done, folded, generations, ..job.clone() };
     let plan = |step: &CheckedStep| {
         let (before, reused) = (recorded(pipeline, step, job, shards), recorded(pipeline, step, &after, shards));
         let width = route::width_of(step, &after);

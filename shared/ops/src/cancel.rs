@@ -2,10 +2,10 @@
 
 use qsketch_core::limits::COMMITS_MAX;
 use qsketch_core::{Canceling, Commit, JobId, Part, cancel as plan};
-use qsketch_runtime::ports::Outgoing;
-use qsketch_runtime::{Ports, QueueName};
+use qsketch_runtime::Ports;
 
 use crate::error::OpsError;
+use crate::send::send;
 use crate::show::load_pipeline;
 
 /// What canceling a job did.
@@ -30,12 +30,7 @@ pub async fn cancel(ports: &Ports, job: &JobId, reason: &str) -> Result<Canceled
         match plan(&pipeline, &there, reason, ports.clock.now()) {
             Canceling::TooLate(status) => return Err(OpsError::TooLate { job: job.clone(), status }),
             Canceling::Notify(message) => {
-                if let Some(message) = message {
-                    let queue = QueueName::new(message.task.step().as_str());
-                    for answer in ports.queues.send(&queue, &[Outgoing::new(message.body())]).await? {
-                        answer?;
-                    }
-                }
+                send(ports, message.as_slice()).await?;
                 return Ok(canceled);
             }
             Canceling::Write(write) => match ports.table.commit(job, &write).await? {
@@ -45,8 +40,5 @@ pub async fn cancel(ports: &Ports, job: &JobId, reason: &str) -> Result<Canceled
             },
         }
     }
-    Err(OpsError::Damaged {
-        what: format!("job {job}"),
-        problem: "it changed whenever it was to be canceled".to_owned(),
-    })
+    Err(OpsError::crowded(job))
 }

@@ -54,6 +54,28 @@ pub enum OpsError {
         /// How it closed.
         status: JobStatus,
     },
+    /// The job is not in a state that allows it.
+    #[error("job {job} can't be {verb}: {reason}")]
+    Refused {
+        /// The job.
+        job: JobId,
+        /// What was to be done to it: `redriven`.
+        verb: &'static str,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The notification of the job's closing was sent, and is not recorded yet.
+    #[error(
+        "job {job} can't be redriven yet: its notification comes first, and was not recorded within {} s; see whether notify \
+         runs and whether its dead-letter queue holds it (`qsketch doctor`)",
+        waited.as_secs()
+    )]
+    NotNotified {
+        /// The job.
+        job: JobId,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// Nobody took the submission in.
     #[error(
         "job {job} was sent, but nothing took it in within {} s: it may still be; see whether intake runs and whether its \
@@ -115,12 +137,20 @@ impl OpsError {
             Self::NotFound { .. } => "not_found",
             Self::NoVideo { .. } => "no_video",
             Self::TooLate { .. } => "too_late",
+            Self::Refused { .. } => "refused",
+            Self::NotNotified { .. } => "not_notified",
             Self::NotTaken { .. } => "not_taken",
             Self::Stalled { .. } => "stalled",
             Self::Damaged { .. } => "damaged",
             Self::File { .. } => "file",
             Self::Port(_) => "port",
         }
+    }
+
+    /// A job that others changed whenever it was to be changed here.
+    pub(crate) fn crowded(job: &JobId) -> Self {
+        let problem = "others changed it whenever it was to be written: try again".to_owned();
+        Self::Damaged { what: format!("job {job}"), problem }
     }
 
     /// A job that is not there.

@@ -29,5 +29,5 @@ pub mod shutdown;
 pub use attempt::{Attempt, Handler};
 pub use consume::{Consumer, Fate};
 pub use drive::Worker;
-pub use ports::{Clock, Delivery, Lists, PortError, PortErrorKind, Ports, QueueName, Queues, Store, Table};
+pub use ports::{Clock, Delivery, Eraser, Lists, PortError, PortErrorKind, Ports, QueueName, Queues, Store, Table};
 pub use shutdown::{Stop, Stopper};

@@ -13,6 +13,7 @@
 
 mod clock;
 mod disorder;
+mod eraser;
 mod queues;
 mod random;
 mod store;
@@ -64,6 +65,12 @@ impl Sim {
     #[must_use]
     pub fn observer(&self) -> Ports {
         ports(&self.world, &Actor::new("observer", false))
+    }
+
+    /// Deletes for good, as a process of this name.
+    #[must_use]
+    pub fn eraser(&self, name: &str) -> Arc<dyn qsketch_runtime::Eraser> {
+        Arc::new(eraser::SimEraser { world: Arc::clone(&self.world), actor: Actor::new(name, true) })
     }
 
     /// How disorderly the world is from now on.

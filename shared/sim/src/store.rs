@@ -114,6 +114,13 @@ impl Store for SimStore {
 }
 
 impl Files {
+    /// Removes what begins so; how many files.
+    pub(crate) fn remove(&mut self, prefix: &str) -> u64 {
+        let before = self.kept.len();
+        self.kept.retain(|key, _| !key.starts_with(prefix));
+        (before - self.kept.len()) as u64
+    }
+
     fn keep(&mut self, key: &str, file: File) -> Result<(), PortError> {
         if let Some(before) = self.kept.get(key) {
             if before.sha256 == file.sha256 {

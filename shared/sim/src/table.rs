@@ -276,9 +276,12 @@ impl Items {
         Commit::Written(next)
     }
 
-    pub(crate) fn remove_job(&mut self, job: &JobId) {
+    /// Removes a job; how many parts it had.
+    pub(crate) fn remove_job(&mut self, job: &JobId) -> u64 {
+        let before = self.parts.len();
         self.parts.retain(|(id, _), _| id != job);
         self.listed.values_mut().for_each(|day| day.retain(|place| place.job != *job));
+        (before - self.parts.len()) as u64
     }
 }
 

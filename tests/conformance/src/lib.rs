@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use futures_util::future::{BoxFuture, join_all};
-use qsketch_runtime::{Ports, QueueName};
+use qsketch_runtime::{Eraser, Ports, QueueName};
 
 pub use queues::queue_cases;
 pub use store::store_cases;
@@ -40,6 +40,8 @@ pub type MakeQueue = Arc<dyn Fn() -> BoxFuture<'static, Result<QueueName>> + Sen
 pub struct World {
     /// The ports.
     pub ports: Ports,
+    /// Deletes in the same table and store.
+    pub eraser: Arc<dyn Eraser>,
     /// Makes a new, empty queue.
     pub make_queue: MakeQueue,
     /// The name of a queue that is not there.

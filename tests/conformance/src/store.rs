@@ -23,6 +23,7 @@ pub fn store_cases() -> Vec<Case> {
         keys_are_listed_in_their_order_by_prefix_and_bounded,
         keys_of_tasks_and_of_every_alphabet_work,
         a_location_tells_the_key,
+        erased_files_are_gone_and_no_others,
     ]
 }
 
@@ -48,6 +49,20 @@ async fn check(store: &dyn Store, key: &str, bytes: &[u8], content_type: &str) -
     ensure!(head.content_type.as_deref() == Some(content_type), "{key}: {head:?}");
     ensure!(head.sha256.as_ref().is_none_or(|sha256| *sha256 == hex_of(bytes)), "{key}: {head:?}");
     Ok(head)
+}
+
+async fn erased_files_are_gone_and_no_others(world: World) -> Result<()> {
+    let (store, prefix) = (&world.ports.store, world.unique());
+    let keys: Vec<String> = (0..12).map(|file| format!("jobs/{prefix}/t#{}/1/f{file}.txt", file % 3)).collect();
+    let other = format!("jobs/{prefix}0/t/1/f.txt");
+    for key in keys.iter().chain([&other]) {
+        store.put(key, b"bytes".to_vec(), "text/plain").await?;
+    }
+    ensure!(world.eraser.erase_files(&format!("jobs/{prefix}/")).await? == 12);
+    ensure!(store.list(&format!("jobs/{prefix}/"), 10).await?.is_empty());
+    ensure!(store.head(&other).await?.is_some(), "a job whose id begins so is untouched");
+    ensure!(world.eraser.erase_files(&format!("jobs/{prefix}/")).await? == 0);
+    Ok(())
 }
 
 async fn what_is_not_there_is_nothing(world: World) -> Result<()> {

@@ -37,6 +37,7 @@ pub fn part_cases() -> Vec<Case> {
         sixteen_records_of_sixteen_tasks_all_count,
         all_parts_of_a_job_come_in_one_call_however_many,
         a_pipeline_is_kept_once_and_reads_back_equal,
+        erased_parts_are_gone_and_those_of_other_jobs_are_not,
     ]
 }
 
@@ -304,6 +305,23 @@ async fn the_time_of_a_closed_job_ends_and_that_of_a_running_one_does_not(world:
     subject.overtaken(&expire(1)).await?;
     subject.written(&expire(0)).await?;
     subject.written(&expire(0)).await
+}
+
+async fn erased_parts_are_gone_and_those_of_other_jobs_are_not(world: World) -> Result<()> {
+    let (mut subject, other) = (Subject::begun(world.clone()).await?, Subject::begun(world.clone()).await?);
+    subject.written(&Write::CreateInput(Box::new(gallery::input(&subject.id)))).await?;
+    for element in 0..60 {
+        let set = gallery::task(1, "one", NOW)?;
+        subject.written(&write_task(&format!("b#{element}"), Footing::Absent, set)?).await?;
+    }
+    ensure!(world.eraser.erase_parts(&subject.id).await? == 62);
+    ensure!(world.ports.table.load_parts(&subject.id).await? == Parts::default());
+    other.read_back().await?;
+    // A job that is gone is erased as well.
+    world.eraser.erase_parts(&subject.id).await?;
+    (subject.job, subject.input) = (None, None);
+    subject.tasks.clear();
+    subject.overtaken(&record("a", 0, 1)?).await
 }
 
 async fn a_full_job_and_a_bare_one_read_back_as_written(world: World) -> Result<()> {

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::types::{
 };
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use qsketch_aws::{DynamoTable, Meter, Metered, connect};
+use qsketch_aws::{AwsEraser, DynamoTable, Meter, Metered, connect};
 use qsketch_conformance::{World, all_cases, check, table_cases, walk};
 use qsketch_core::JobId;
 use qsketch_runtime::config::Settings;
@@ -238,7 +238,8 @@ fn settings(table: &str, queue_url_prefix: &str) -> Settings {
 
 async fn world(sdk: &SdkConfig, queue_url_prefix: &str) -> Result<World> {
     create_table(sdk).await?;
-    let ports: Ports = connect(&settings(TABLE, queue_url_prefix), sdk);
+    let settings = settings(TABLE, queue_url_prefix);
+    let (ports, eraser): (Ports, _) = (connect(&settings, sdk), Arc::new(AwsEraser::new(&settings, sdk)));
     let (client, clock) = (aws_sdk_sqs::Client::new(sdk), Arc::clone(&ports.clock));
     let make_queue = Arc::new(move || {
         let (client, name) = (client.clone(), format!("q-{}", clock.nonce()));
@@ -247,7 +248,7 @@ async fn world(sdk: &SdkConfig, queue_url_prefix: &str) -> Result<World> {
             Ok(QueueName::new(&name))
         }) as futures_util::future::BoxFuture<'static, _>
     });
-    Ok(World { ports, make_queue, missing_queue: QueueName::new("missing") })
+    Ok(World { ports, eraser, make_queue, missing_queue: QueueName::new("missing") })
 }
 
 /// The table as the template has it.

@@ -23,7 +23,7 @@ fn world(sim: &Sim) -> World {
         let queue = QueueName::new(&clock.nonce());
         Box::pin(async move { Ok(queue) }) as futures_util::future::BoxFuture<'static, _>
     });
-    World { ports, make_queue, missing_queue }
+    World { ports, eraser: sim.eraser("eraser"), make_queue, missing_queue }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod doctor;
 mod line;
 mod list;
+mod redrive;
 mod story;
 
 use core::time::Duration;
@@ -13,6 +14,7 @@ use qsketch_core::story::TaskStatus;
 pub use doctor::checks;
 pub use line::{change, task_message};
 pub use list::{after_list, list};
+pub use redrive::redrive_plan;
 pub use story::{crowd_counts, crowd_name, story, why_not_completed};
 
 /// Whether text is coloured.

@@ -368,6 +368,22 @@ pub trait Store: Send + Sync {
     fn location(&self, key: &str) -> String;
 }
 
+/// Deletes for good. No service has it: it is for the commands of an operator.
+#[async_trait]
+pub trait Eraser: Send + Sync {
+    /// Deletes every file whose key begins with `prefix`; how many.
+    ///
+    /// # Errors
+    /// [`PortError`]; some may be deleted then.
+    async fn erase_files(&self, prefix: &str) -> Result<u64, PortError>;
+
+    /// Deletes every part of a job, the part `job` last; how many.
+    ///
+    /// # Errors
+    /// [`PortError`]; some may be deleted then, and the part `job` is not.
+    async fn erase_parts(&self, job: &JobId) -> Result<u64, PortError>;
+}
+
 /// The clock.
 pub trait Clock: Send + Sync {
     /// The time as it is now.

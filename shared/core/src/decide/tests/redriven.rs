@@ -126,10 +126,10 @@ fn the_notification_comes_first_unless_it_was_given_up() -> Tried<()> {
     let mut scene = failed()?;
     scene.job.done.remove(&"z@0".parse()?);
     let asked = |finalizer: Option<&Task>| redrive(&scene.pipeline, &scene.job, finalizer, None, later());
-    assert!(matches!(asked(None), Redriving::Notify(message) if message.task.to_string() == "z@0"));
+    assert!(matches!(asked(None), Redriving::Notify { message, .. } if message.task.to_string() == "z@0"));
     let mut finalizer = scene.task.clone().ok_or("no task")?;
     finalizer.charged = 2;
-    assert!(matches!(asked(Some(&finalizer)), Redriving::Notify(_)));
+    assert!(matches!(asked(Some(&finalizer)), Redriving::Notify { then: Write::Reopen { is_notified: true, .. }, .. }));
     finalizer.charged = 3;
     assert!(matches!(asked(Some(&finalizer)), Redriving::Write(Write::Reopen { is_notified: false, .. })));
     Ok(())
