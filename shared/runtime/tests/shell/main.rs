@@ -10,6 +10,7 @@ mod heartbeat;
 mod job;
 mod lambda;
 mod poison;
+mod redriven;
 mod stage;
 mod stopping;
 mod unclaimed;
