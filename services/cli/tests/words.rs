@@ -82,6 +82,22 @@ async fn a_failed_job() -> Tried {
     assert_golden("failed.txt", &story(&shown, Paint::Plain))
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_redriven_job_one_step_of_which_is_paused() -> Tried {
+    let scene = failed("redriven-1")?.ended("render-manim#0", 35_640, Outcome::Released, CLOSED, None)?;
+    let scene = scene.began("render-manim#1", 3, 34_000)?;
+    let scene = scene.ended("render-manim#1", 35_600, Outcome::Failed, RAISED, None)?.with_script(1).await?;
+    let scene = scene.closed(Verdict::Failed, 35_650, Some("render-manim#1"), Some(RAISED))?;
+    let sim = scene.ran("notify@0", 35_700, 35_760, None)?.stand().await?;
+    let (ports, id) = (sim.observer(), JobId::try_from("redriven-1")?);
+    tokio::time::advance(Duration::from_secs(600)).await;
+    qsketch_ops::redrive(&ports, &id, Some(&"generate-tts".try_into()?)).await?;
+    qsketch_ops::pause(&ports, &id, Some(&"render-manim".try_into()?)).await?;
+    assert_golden("redriven.txt", &story(&shown(&sim, "redriven-1", 30_000).await?, Paint::Plain))
+}
+
+const CLOSED: (&str, &str) = ("WorkerStopped", "its worker was told to stop and gave it back");
+
 /// A job of a list of forty, whose records stand in two shards.
 fn wide() -> Tried<Shown> {
     let mut scene = Scene::new("wide-1")?.ran("generate-script", 120, 320, Some(40))?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::ids::{JobId, ShardId, TaskId};
-use crate::parts::{Attempt, Closing, Job, JobStatus, Progress, Refusal, Task, Verdict};
+use crate::ids::{JobId, ShardId, TaskId, Which};
+use crate::parts::{Attempt, Closing, Job, JobStatus, Pause, Progress, Refusal, Task, Verdict};
 use crate::pipeline::{CheckedStep, Pipeline};
 use crate::route;
 use crate::shard::Shard;
@@ -97,8 +97,17 @@ pub struct Story {
     pub deadline: Time,
     /// Where its result is.
     pub result: Option<String>,
-    /// Its last closing.
+    /// How it closed; none while it runs.
     pub closing: Option<Closing>,
+    /// How it had closed before it was redriven, the first time first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Closing>,
+    /// When it was redriven last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reopened_at: Option<Time>,
+    /// What of it is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
     /// Why it was refused.
     pub refusal: Option<Refusal>,
     /// Its tasks, in the graph's order, the finalizer's last.
@@ -113,7 +122,8 @@ pub fn tell(
     tasks: &BTreeMap<TaskId, Task>,
     shards: &BTreeMap<ShardId, Shard>,
 ) -> Story {
-    let closing = job.closings.last().cloned();
+    let mut earlier = job.closings.clone();
+    let closing = if job.status == JobStatus::Running { None } else { earlier.pop() };
     let mut told = Vec::new();
     if job.status != JobStatus::Rejected {
         for step in pipeline.steps() {
@@ -136,10 +146,13 @@ pub fn tell(
         status: job.status,
         tenant: job.tenant.to_string(),
         created_at: job.created_at,
-        closed_at: closing.as_ref().filter(|_| job.status != JobStatus::Running).map(|closing| closing.at),
+        closed_at: closing.as_ref().map(|closing| closing.at),
         deadline: job.deadline,
         result: job.result.clone(),
         closing,
+        earlier,
+        reopened_at: job.reopened_at,
+        paused: job.paused.clone().filter(|pause| job.status == JobStatus::Running && !pause.is_over()),
         refusal: job.refusal.clone(),
         tasks: told,
     }
@@ -156,6 +169,9 @@ fn tell_task(
     let done = route::record_of(pipeline, id, job, |shard| shards.get(shard));
     let attempts = task.map(|task| task.attempts.clone()).unwrap_or_default();
     let newest = task.map(|task| task.attempt);
+    // What an attempt of before a redrive still holds is nobody's.
+    let is_final = step.name == pipeline.finalizer().name;
+    let live = task.filter(|task| is_final || task.closing == job.closing);
     let winner_start = done.zip(task).and_then(|(done, task)| {
         let earlier = attempts.iter().find(|attempt| attempt.attempt == done.attempt).map(|attempt| attempt.started_at);
         earlier.or((task.attempt == done.attempt).then_some(task.started_at))
@@ -163,18 +179,18 @@ fn tell_task(
     TaskStory {
         task: id.to_string(),
         step: step.name.to_string(),
-        status: if done.is_some() { TaskStatus::Completed } else { status_of(pipeline, job, step, id, task) },
+        status: if done.is_some() { TaskStatus::Completed } else { status_of(pipeline, job, step, id, live) },
         scheduled_at: route::scheduled_at(pipeline, id, job),
-        started_at: attempts.first().map(|first| first.started_at).or(task.map(|task| task.started_at)),
+        started_at: attempts.first().map(|first| first.started_at).or(live.map(|task| task.started_at)),
         ended_at: done.map(|done| done.at).or_else(|| {
-            let rests = task.is_some_and(|task| task.lease.is_none());
+            let rests = live.is_none_or(|task| task.lease.is_none());
             attempts.last().filter(|_| rests).map(|last| last.ended_at)
         }),
         attempt: done.map(|done| done.attempt).or(newest),
-        attempt_started_at: winner_start.or(task.map(|task| task.started_at)),
-        not_before: task.filter(|_| done.is_none()).and_then(|task| task.not_before),
-        lease_until: task.filter(|_| done.is_none()).and_then(|task| task.lease.as_ref()).map(|lease| lease.until),
-        progress: task.filter(|_| done.is_none()).and_then(|task| task.progress.clone()),
+        attempt_started_at: winner_start.or(live.map(|task| task.started_at)),
+        not_before: live.filter(|_| done.is_none()).and_then(|task| task.not_before),
+        lease_until: live.filter(|_| done.is_none()).and_then(|task| task.lease.as_ref()).map(|lease| lease.until),
+        progress: live.filter(|_| done.is_none()).and_then(|task| task.progress.clone()),
         attempts,
     }
 }
@@ -191,7 +207,9 @@ fn status_of(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, ta
         };
     }
     if is_final {
-        return TaskStatus::Waiting;
+        // A redrive goes on where a notification was given up.
+        let is_over = matches!(id.which(), Which::Closing(closing) if closing < job.closing);
+        return if is_over { TaskStatus::Failed } else { TaskStatus::Waiting };
     }
     match job.closings.last() {
         Some(closing) if closing.task.as_ref() == Some(id) => match closing.verdict {

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use qsketch_core::parts::Attempt;
 use qsketch_core::story::{Story, TaskStatus, TaskStory};
-use qsketch_core::{JobStatus, Time};
+use qsketch_core::{Closing, JobStatus, StepName, Time};
 use qsketch_ops::{Crowd, Line, Shown, compact, lines};
 
 use super::{Paint, cut, duration, line_of};
@@ -36,16 +36,18 @@ pub fn why_not_completed(story: &Story) -> Option<String> {
             let reasons = story.refusal.as_ref().map(|refusal| refusal.reasons.join("; ")).unwrap_or_default();
             Some(line_of(&reasons))
         }
-        JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled => {
-            let closing = story.closing.as_ref()?;
-            let task = closing.task.as_ref().map(ToString::to_string);
-            let attempt = closing.attempt.map(|attempt| format!("attempt {attempt}"));
-            let place = [task, attempt].into_iter().flatten().collect::<Vec<_>>().join(", ");
-            let error = closing.error.as_ref().map(ToString::to_string);
-            let parts = [(!place.is_empty()).then_some(place), closing.error_type.clone(), error];
-            Some(line_of(&parts.into_iter().flatten().collect::<Vec<_>>().join(": ")))
-        }
+        JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled => story.closing.as_ref().map(why_closed),
     }
+}
+
+/// Why a job closed without having completed, in one line.
+fn why_closed(closing: &Closing) -> String {
+    let task = closing.task.as_ref().map(ToString::to_string);
+    let attempt = closing.attempt.map(|attempt| format!("attempt {attempt}"));
+    let place = [task, attempt].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let error = closing.error.as_ref().map(ToString::to_string);
+    let parts = [(!place.is_empty()).then_some(place), closing.error_type.clone(), error];
+    line_of(&parts.into_iter().flatten().collect::<Vec<_>>().join(": "))
 }
 
 fn head(shown: &Shown, paint: Paint, text: &mut String) {
@@ -83,6 +85,20 @@ fn head(shown: &Shown, paint: Paint, text: &mut String) {
         }
     } else if let Some(why) = why_not_completed(story) {
         say("Why", &paint.bad(&why));
+    }
+    for (n, closing) in story.earlier.iter().enumerate() {
+        let how = format!("{} in {}", closing.verdict.status().as_str(), duration(closing.at.since(story.created_at)));
+        say(if n == 0 { "Before" } else { "" }, &format!("{how}: {}", why_closed(closing)));
+    }
+    if let Some(at) = story.reopened_at {
+        say("Redriven", &format!("+{}", duration(at.since(story.created_at))));
+    }
+    if let Some(pause) = &story.paused {
+        let since = |at: Time| duration(shown.now.since(at));
+        let whole = pause.since.map(|at| format!("the job, for {}", since(at)));
+        let steps = pause.steps.iter().map(|(step, at)| format!("{step}, for {}", since(*at)));
+        let what = whole.into_iter().chain(steps).collect::<Vec<_>>().join("; ");
+        say("Paused", &format!("{} {}", paint.notable(&what), paint.faint(&format!("(qsketch resume {})", story.job))));
     }
     if story.status == JobStatus::Running {
         say("Now", &now_line(story));
@@ -247,6 +263,7 @@ fn notes(task: &TaskStory, shown: &Shown, paint: Paint) -> String {
             let wait = since.map(|since| now.since(since)).filter(|wait| *wait >= QUEUED_NOTABLE);
             match (task.not_before.filter(|until| *until > now), wait) {
                 (Some(until), _) => notes.push(format!("{next}in {}", duration(until.since(now)))),
+                (None, _) if is_paused(task, shown) => notes.push(paint.notable("paused")),
                 (None, Some(wait)) => notes.push(paint.notable(&format!("{next}in its queue for {}", duration(wait)))),
                 (None, None) => {}
             }
@@ -263,6 +280,11 @@ fn notes(task: &TaskStory, shown: &Shown, paint: Paint) -> String {
     }
     notes.extend(beside_of(&task.task, shown, paint));
     notes.join("  ")
+}
+
+fn is_paused(task: &TaskStory, shown: &Shown) -> bool {
+    let of_step = |step: &StepName| step.as_str() == task.step;
+    shown.story.paused.as_ref().is_some_and(|pause| pause.since.is_some() || pause.steps.keys().any(of_step))
 }
 
 fn log_of(shown: &Shown, task: &TaskStory, ended: &Attempt) -> Option<String> {

@@ -64,11 +64,12 @@ pub(super) fn claim(drive: &Drive, closing: u32, step: &CheckedStep, now: Time) 
     Write::Task { task: drive.message.task.clone(), footing, set: Box::new(set) }
 }
 
-/// The end of an attempt that was under way when its job closed: the redrive takes its task over.
+/// The end of an attempt of before a redrive, which takes its task over: it was under way when the job closed, or it was
+/// recorded and is forgotten.
 fn left_behind(task: &Task, now: Time) -> Option<Attempt> {
     task.lease.as_ref()?;
-    let error = ErrorText::from("its job had closed, and was opened again by a redrive");
-    Some(end_of(task, Outcome::Released, "JobClosed", error, false, now))
+    let error = ErrorText::from("the job was redriven: what this attempt made does not count");
+    Some(end_of(task, Outcome::Released, "Redriven", error, false, now))
 }
 
 /// The end of an attempt of which nothing was heard any more.

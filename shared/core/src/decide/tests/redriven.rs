@@ -64,7 +64,7 @@ fn a_lease_of_the_closing_before_is_taken_and_its_attempt_is_told_uncharged() ->
     scene.commit(&mut drive, claim, NOW)?;
     let task = scene.task.as_ref().ok_or("no task")?;
     assert_eq!((task.attempt, task.closing, task.charged, task.released), (2, 1, 0, 0));
-    assert_eq!((task.attempts[0].outcome, task.attempts[0].error_type.as_str()), (Outcome::Released, "JobClosed"));
+    assert_eq!((task.attempts[0].outcome, task.attempts[0].error_type.as_str()), (Outcome::Released, "Redriven"));
     Ok(())
 }
 
