@@ -17,7 +17,7 @@ use crate::limits::{CLOSINGS_MAX, REDRIVE_ROOM};
 use crate::message::Message;
 use crate::parts::{Job, JobStatus, Task, check_shard, first_check};
 use crate::pipeline::{CheckedStep, Pipeline};
-use crate::route;
+use crate::route::{self, Also};
 use crate::shard::Shard;
 use crate::time::Time;
 use crate::write::{Reopened, Write};
@@ -187,6 +187,10 @@ fn following(pipeline: &Pipeline, from: &StepName) -> BTreeSet<StepName> {
 pub fn messages(pipeline: &Pipeline, job: &Job) -> Vec<Message> {
     if job.status != JobStatus::Running {
         return Vec::new();
+    }
+    if route::is_all_complete(pipeline, job, Also::Nothing) {
+        // It was canceled between its last record and its closing: whoever receives a recorded task closes it.
+        return vec![Message::to(pipeline, job, TaskId::only(pipeline.start().name.clone()))];
     }
     let open = route::open(pipeline, job).into_iter().filter(|task| !job.is_paused(task.step()));
     Message::to_all(pipeline, job, open)

@@ -175,6 +175,19 @@ fn each_refusal_has_its_reason() -> Tried<()> {
     Ok(())
 }
 
+#[test]
+fn a_job_that_was_canceled_with_every_task_recorded_is_closed_by_a_message_of_its_first_task() -> Tried<()> {
+    let mut scene = Scene::at("c")?.closed(Verdict::Canceled);
+    for task in ["c", "z@0"] {
+        scene.job.done.insert(task.parse()?, Done { attempt: 1, at: NOW, width: None });
+    }
+    reopen(&mut scene, None)?;
+    assert_eq!(to(&scene), ["a"]);
+    scene.id = "a".parse()?;
+    assert_eq!(short(&scene.loaded(later())?), "close Completed");
+    Ok(())
+}
+
 /// A job whose wide step `b` failed, in shards of two.
 fn wide(from: &str) -> Tried<Scene> {
     let builder = Pipeline::builder("p").step(StepSpec::new("a")).step(StepSpec::new("b").over("a"));
