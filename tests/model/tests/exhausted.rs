@@ -96,6 +96,21 @@ fn two_deliveries_in_one_process_keep_every_promise_through_any_three_faults() {
 }
 
 #[test]
+fn two_drives_in_one_process_that_dies_again_and_again_keep_every_promise() {
+    exhaust(
+        Config::new("a → b, both drives in one process, 5 crashes", Graph::Line, 5, &[Fault::Crash]).processes(&[0, 0]),
+    );
+}
+
+#[test]
+fn two_branches_in_one_process_that_dies_four_times_keep_every_promise() {
+    exhaust(
+        Config::new("a → (b ∥ c), both drives in one process, 4 crashes", Graph::Fork, 4, &[Fault::Crash])
+            .processes(&[0, 0]),
+    );
+}
+
+#[test]
 fn three_drives_in_two_processes_keep_every_promise_through_any_two_faults() {
     exhaust(
         Config::new("a → b, drives in processes 0 0 1, any 2 faults", Graph::Line, 2, &Fault::ALL)
