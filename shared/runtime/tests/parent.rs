@@ -31,6 +31,7 @@ const LEASE: Duration = Duration::from_secs(600);
 const TEST: &str = "a_killed_process_s_work_is_visible_again_once_its_tools_are_gone";
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test has no main: the environment tells which of the three it is")]
 fn a_killed_process_s_work_is_visible_again_once_its_tools_are_gone() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     match std::env::var_os(FOLDER).map(PathBuf::from) {
@@ -200,6 +201,7 @@ fn write(path: &Path, text: &str) {
     std::fs::rename(new, path).unwrap();
 }
 
+#[expect(clippy::disallowed_methods, reason = "no runtime is there to be blocked")]
 fn wait_for(path: &Path) -> String {
     let pause = Duration::from_millis(5);
     for _ in 0..PATIENCE.as_millis() / pause.as_millis() {

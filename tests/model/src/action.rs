@@ -253,11 +253,12 @@ fn of_slot(protocol: &Protocol, state: &State, index: usize, actions: &mut Vec<A
     }
 }
 
-/// Whether another drive has a seat in the same process.
+/// Whether another drive is at work in the same process. One that settles has nothing left to do but to send, and one that
+/// gave up waiting to be alone settles without a seat.
 pub(crate) fn has_neighbours(config: &Config, state: &State, slot: usize) -> bool {
     (0..config.processes.len()).any(|other| {
-        let is_seated = !matches!(state.slots[other].phase, Phase::Idle | Phase::Alone);
-        other != slot && config.processes[other] == config.processes[slot] && is_seated
+        let is_at_work = !matches!(state.slots[other].phase, Phase::Idle | Phase::Alone | Phase::Settle);
+        other != slot && config.processes[other] == config.processes[slot] && is_at_work
     })
 }
 

@@ -401,15 +401,16 @@ impl Book {
         let Some(part) = self.task_at(task).filter(|task| is_gone(task)) else { return ABSENT };
         let claim = Claim { task: id.clone(), attempt: part.attempt, owner: owner(GONE) };
         let known = Known { job: Some(self.job_at(job)), task: Some(part), shard: self.shard_at(shard) };
-        match give_back_after_crash(&self.pipeline, &claim, known, Jitter(0), now(is_late)) {
-            GivingBack::End { write: Write::Task { mut set, .. }, .. } => {
-                if self.broken == Some(Broken::CrashCharged) && set.charged == part.charged {
-                    set.charged += 1;
-                }
-                self.task(*set)
-            }
-            GivingBack::End { .. } | GivingBack::Reveal => ABSENT,
+        let GivingBack::End { write, .. } =
+            give_back_after_crash(&self.pipeline, &claim, known, Jitter(0), now(is_late))
+        else {
+            return ABSENT;
+        };
+        let (Write::Task { mut set, .. }, charged) = (*write, part.charged) else { panic!("no end of an attempt") };
+        if self.broken == Some(Broken::CrashCharged) && set.charged == charged {
+            set.charged += 1;
         }
+        self.task(*set)
     }
 
     /// Carries out what a parent was about to write, on the task's part as it is now; none when it is overtaken.

@@ -34,7 +34,7 @@ pub enum GivingBack {
     /// Carry out this write. Written, the message is hidden until that time; overtaken, it is made visible at once.
     End {
         /// The end of the attempt.
-        write: Write,
+        write: Box<Write>,
         /// Until when to hide the message; in the past, it is visible at once.
         until: Time,
     },
@@ -74,7 +74,8 @@ pub fn give_back_after_crash(
         || (!is_final && entry::out_of_time(pipeline, id, job, Some(&ended), step, now).is_some());
     let until = not_before.filter(|_| !is_over).unwrap_or(now);
     let footing = Footing::Mine { attempt: claim.attempt, owner: claim.owner.clone() };
-    GivingBack::End { write: Write::Task { task: id.clone(), footing, set: Box::new(ended) }, until }
+    let write = Write::Task { task: id.clone(), footing, set: Box::new(ended) };
+    GivingBack::End { write: Box::new(write), until }
 }
 
 /// The error's type, as the story tells it.
