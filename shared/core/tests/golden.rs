@@ -383,7 +383,8 @@ fn a_task_is_kept_with_the_crashes_of_its_workers_and_alone_in_the_next() -> Tri
     held.is_alone = true;
     (held.charged, held.crashed) = (1, 2);
     let together = "its worker died, and every attempt in it: not charged";
-    let alone = "its worker died while nothing else was at work in it: look at its memory limit and its log";
+    let alone =
+        "its worker died while nothing else was at work in it: look at its memory limit and the log of the worker";
     held.attempts = vec![
         ended(1, Outcome::Crashed, "WorkerDied", together),
         ended(2, Outcome::Crashed, "WorkerDied", together),

@@ -154,7 +154,7 @@ fn a_crash_that_is_charged_fails_a_job_in_which_nothing_failed() {
 
 #[test]
 fn an_attempt_that_must_be_alone_and_is_not_is_charged_for_its_neighbour_s_crash() {
-    caught(Broken::NotAlone, Graph::Fork, &[0, 0], 3, &[Fault::Crash], Promise::ChargedAlone.sentence());
+    caught(Broken::NotAlone, Graph::Line, &[0, 0], 3, &[Fault::Crash], Promise::ChargedAlone.sentence());
 }
 
 #[test]

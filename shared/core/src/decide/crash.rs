@@ -81,4 +81,5 @@ pub fn give_back_after_crash(
 /// The error's type, as the story tells it.
 const WORKER_DIED: &str = "WorkerDied";
 const DIED: &str = "its worker died, and every attempt in it: not charged";
-const DIED_ALONE: &str = "its worker died while nothing else was at work in it: look at its memory limit and its log";
+const DIED_ALONE: &str =
+    "its worker died while nothing else was at work in it: look at its memory limit and the log of the worker";
