@@ -44,6 +44,28 @@ async fn the_work_of_a_dead_process_begins_again_within_a_second_and_is_not_char
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_process_s_open_poll_may_swallow_what_is_given_back_which_is_then_late_but_not_charged() {
+    let stage = Stage::new(1, |task, attempt| match (task.to_string().as_str(), attempt) {
+        ("c", 1) => Play::Hang,
+        _ => Play::Make(Duration::ZERO),
+    });
+    stage.sim.set_latency(Duration::from_millis(10));
+    let old = stage.worker("old");
+    let id = stage.submit("j").await;
+    stage.until_begun("c", 1).await;
+    let died = stage.sim.now();
+    let intents = old.crash();
+    assert_eq!(give_back(&stage.sim.process("parent").ports(), &intents).await, 1);
+    let new = stage.worker("new");
+    let late = stage.until_begun("c", 2).await.began.since(died);
+    assert!(late > LEASE - BACK_WITHIN && late < LEASE + Duration::from_secs(2), "{late:?}");
+    let parts = stage.until_notified(&id).await;
+    let task = &parts.tasks[&"c".parse().unwrap()];
+    assert_eq!((task.charged, task.crashed), (0, 1));
+    new.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_whichever_call_a_process_dies_no_work_waits_for_its_lease_and_nothing_is_charged() {
     let stage = |seed| Stage::new(seed, |_, _| Play::Make(Duration::from_millis(50)));
     let kinds: [fn(Stage) -> Stage; 5] = [|s| s, Stage::light, Stage::crew, Stage::unclaimed, Stage::unclaimed_crew];
