@@ -70,6 +70,22 @@ async fn a_running_job_that_nobody_works_on() -> Tried {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_running_job_whose_worker_died_once_in_company_and_once_alone() -> Tried {
+    let together = ("WorkerDied", "its worker died, and every attempt in it: not charged");
+    let alone = (
+        "WorkerDied",
+        "its worker died while nothing else was at work in it: look at its memory limit and the log of the worker",
+    );
+    let scene = Scene::new("crashed-1")?.ran("generate-script", 120, 320, Some(1))?;
+    let scene =
+        scene.began("render-manim#0", 1, 500)?.ended("render-manim#0", 6_500, Outcome::Crashed, together, None)?;
+    let scene = scene.began("render-manim#0", 2, 6_700)?;
+    let scene = scene.ended("render-manim#0", 12_700, Outcome::Crashed, alone, Some(22_700))?;
+    let sim = scene.with_script(1).await?.stand().await?;
+    assert_golden("crashed.txt", &story(&shown(&sim, "crashed-1", 15_000).await?, Paint::Plain))
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_job() -> Tried {
     let scene = failed("failed-1")?.began("render-manim#1", 3, 34_000)?;
     let scene = scene.ended("render-manim#1", 35_600, Outcome::Failed, RAISED, None)?;

@@ -84,7 +84,8 @@ where
     };
     if !is_lambda && !is_child {
         let scratch = scratch_of(service, &settings);
-        return match runtime.block_on(parent::supervise(service.name, &scratch)) {
+        let connect = || async { crate::connect(&settings, &crate::sdk_config().await) };
+        return match runtime.block_on(parent::supervise(service.name, &scratch, connect)) {
             Ok(code) => code,
             Err(error) => refuse(service, &format!("the worker can't be started: {error}")),
         };

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::limits::{OVERLOAD_INTERVAL, OVERLOAD_INTERVAL_MAX};
+use crate::limits::{CRASH_INTERVAL, CRASH_INTERVAL_MAX, OVERLOAD_INTERVAL, OVERLOAD_INTERVAL_MAX};
 use crate::pipeline::RetryPolicy;
 
 /// A share of 1,000, drawn outside the core: 0 to 999.
@@ -32,9 +32,33 @@ const OVERLOAD_JITTER_SHARE: f64 = 0.5;
 /// It is at least the delay that the other side asked for; jitter lengthens either.
 #[must_use]
 pub fn overload_wait(overloads: u32, asked: Duration, jitter: Jitter) -> Duration {
-    let doublings = overloads.saturating_sub(1).min(31);
-    let base = OVERLOAD_INTERVAL.saturating_mul(1 << doublings).min(OVERLOAD_INTERVAL_MAX).max(asked);
-    let share = 1.0 + OVERLOAD_JITTER_SHARE * f64::from(jitter.0.min(999)) / 1_000.0;
+    lengthened(
+        doubled(OVERLOAD_INTERVAL, overloads).min(OVERLOAD_INTERVAL_MAX).max(asked),
+        OVERLOAD_JITTER_SHARE,
+        jitter,
+    )
+}
+
+/// The most by which jitter lengthens a wait after a crash: all of it. Whoever died together should not meet again.
+const CRASH_JITTER_SHARE: f64 = 1.0;
+
+/// The wait after the `crashes`-th crash of a task (from 1): none after the first, then a budget of its own, whatever the
+/// step's retry policy.
+#[must_use]
+pub fn crash_wait(crashes: u32, jitter: Jitter) -> Duration {
+    match crashes.checked_sub(1) {
+        None | Some(0) => Duration::ZERO,
+        Some(later) => lengthened(doubled(CRASH_INTERVAL, later).min(CRASH_INTERVAL_MAX), CRASH_JITTER_SHARE, jitter),
+    }
+}
+
+/// An interval after `times` (from 1): twice as long each time.
+fn doubled(interval: Duration, times: u32) -> Duration {
+    interval.saturating_mul(1 << times.saturating_sub(1).min(31))
+}
+
+fn lengthened(base: Duration, most: f64, jitter: Jitter) -> Duration {
+    let share = 1.0 + most * f64::from(jitter.0.min(999)) / 1_000.0;
     Duration::try_from_secs_f64(base.as_secs_f64() * share).unwrap_or(base)
 }
 
@@ -56,6 +80,13 @@ mod tests {
         assert_eq!((wait(1, 42), wait(4, 12), wait(1, 900)), (42, 40, 900));
         assert_eq!(overload_wait(1, Duration::from_secs(20), Jitter(999)).as_millis(), 29_990);
         assert!(overload_wait(u32::MAX, Duration::MAX, Jitter(999)) >= OVERLOAD_INTERVAL_MAX);
+    }
+
+    #[test]
+    fn the_first_crash_waits_for_nothing_and_later_ones_twice_as_long_each_time_up_to_their_bound() {
+        let wait = |n, jitter| crash_wait(n, Jitter(jitter)).as_secs();
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, u32::MAX].map(|n| wait(n, 0)), [0, 0, 5, 10, 20, 40, 60, 60]);
+        assert_eq!((wait(1, 999), crash_wait(2, Jitter(999)).as_millis()), (0, 9_995));
     }
 
     proptest! {

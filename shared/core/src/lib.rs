@@ -51,4 +51,4 @@ pub use parts::{Attempt, Closing, Done, Input, Job, JobStatus, Outcome, Part, Re
 pub use pipeline::{Pipeline, PipelineError, PipelineHash, StepSpec};
 pub use shard::Shard;
 pub use time::Time;
-pub use write::{Commit, Footing, Write};
+pub use write::{Claim, Commit, Footing, Write};

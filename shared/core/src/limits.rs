@@ -47,6 +47,24 @@ pub const OVERLOAD_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest wait after an overload, jitter apart.
 pub const OVERLOAD_INTERVAL_MAX: Duration = Duration::from_secs(300);
 
+/// How many crashes of its worker a task is told of before each further attempt has its worker to itself.
+///
+/// The first one says nothing about the task: every attempt of that process died. A task that was there twice may be the cause.
+pub const CRASHES_IN_COMPANY_MAX: u32 = 2;
+
+/// How many crashes of one closing may go uncharged. Where every worker keeps attempts alone that must be, it is never more
+/// than [`CRASHES_IN_COMPANY_MAX`]; this bounds it where one does not.
+pub const CRASHES_MAX: u32 = 16;
+
+/// The wait after the second crash of a task; it doubles with each further one. The first goes back at once.
+pub const CRASH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The longest wait after a crash, jitter apart.
+pub const CRASH_INTERVAL_MAX: Duration = Duration::from_secs(60);
+
+/// How long a message rests whose attempt must be alone in its worker, where the worker had no such time for it.
+pub const ALONE_PAUSE: Duration = Duration::from_secs(10);
+
 /// How often a job may close: its first time, and once per redrive. Each closing stands in the part `job`, up to 400 bytes.
 pub const CLOSINGS_MAX: usize = 16;
 
@@ -83,5 +101,6 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub const CHECK_SHARDS: u32 = 16;
 
 const _: () = assert!(INLINE_WIDTH_MAX >= 1 && WIDTH_MAX >= INLINE_WIDTH_MAX, "a mapped step may have one element");
+const _: () = assert!(CRASHES_MAX >= CRASHES_IN_COMPANY_MAX, "a crash in company is not charged");
 const _: () = assert!(SHARD_WIDTH >= 1, "a shard holds a record");
 const _: () = assert!(ATTEMPTS_KEPT_MAX >= 2, "the story shows at least the first failure and the last");

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::failure::ErrorText;
 use crate::ids::{JobId, Owner, ShardId, StepName, TaskId, Tenant};
 use crate::limits::{
-    ATTEMPTS_KEPT_MAX, CHECK_SHARDS, KEEP_AFTER_DEADLINE, LAYOUT, OVERLOADS_MAX, PATIENCE, RELEASES_MAX,
+    ATTEMPTS_KEPT_MAX, CHECK_SHARDS, CRASHES_IN_COMPANY_MAX, CRASHES_MAX, KEEP_AFTER_DEADLINE, LAYOUT, OVERLOADS_MAX,
+    PATIENCE, RELEASES_MAX,
 };
 use crate::pipeline::{Pipeline, PipelineHash};
 use crate::shard::Shard;
@@ -306,6 +307,8 @@ pub enum Outcome {
     Released,
     /// What it needs has too much to do.
     Overloaded,
+    /// Its worker's process died.
+    Crashed,
 }
 
 impl Outcome {
@@ -317,6 +320,7 @@ impl Outcome {
             Self::TimedOut => "TIMED_OUT",
             Self::Released => "RELEASED",
             Self::Overloaded => "OVERLOADED",
+            Self::Crashed => "CRASHED",
         }
     }
 }
@@ -379,6 +383,9 @@ pub struct Task {
     /// No new attempt before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Time>,
+    /// Whether the newest attempt has its worker to itself: only then is a crash its own.
+    #[serde(default, rename = "alone", skip_serializing_if = "core::ops::Not::not")]
+    pub is_alone: bool,
     /// How far the newest attempt is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
@@ -389,6 +396,9 @@ pub struct Task {
     /// How many ended attempts of this closing met an overload and were not charged.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub overloaded: u32,
+    /// How many ended attempts of this closing died with their worker and were not charged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub crashed: u32,
     /// The last ended attempts, at most [`ATTEMPTS_KEPT_MAX`].
     pub attempts: Vec<Attempt>,
     /// When the table may delete it, in seconds since the epoch.
@@ -402,13 +412,23 @@ impl Task {
         self.lease.as_ref().is_some_and(|lease| lease.owner == *owner)
     }
 
+    /// Rule 8: whether the next attempt of this closing must have its worker to itself.
+    #[must_use]
+    pub const fn must_be_alone(&self, closing: u32) -> bool {
+        self.closing == closing && self.crashed >= CRASHES_IN_COMPANY_MAX
+    }
+
     /// The same task after its newest attempt has ended.
     pub(crate) fn ended(mut self, end: Attempt, not_before: Option<Time>) -> Self {
         match end.outcome {
             Outcome::Released if self.released < RELEASES_MAX => self.released += 1,
             Outcome::Overloaded if self.overloaded < OVERLOADS_MAX => self.overloaded += 1,
-            Outcome::Failed | Outcome::TimedOut | Outcome::Released | Outcome::Overloaded => self.charged += 1,
+            Outcome::Crashed if !self.is_alone && self.crashed < CRASHES_MAX => self.crashed += 1,
+            Outcome::Failed | Outcome::TimedOut | Outcome::Released | Outcome::Overloaded | Outcome::Crashed => {
+                self.charged += 1;
+            }
         }
+        self.is_alone = false;
         self.attempts.push(end);
         let excess = self.attempts.len().saturating_sub(ATTEMPTS_KEPT_MAX);
         self.attempts.drain(..excess);

@@ -32,6 +32,17 @@ pub enum Footing {
     },
 }
 
+/// What tells an attempt from every other: what its owner stands on, and whoever speaks for its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt.
+    pub attempt: u32,
+    /// The nonce of the delivery that claims it.
+    pub owner: Owner,
+}
+
 /// A conditional write of one part of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Write {
@@ -166,6 +177,14 @@ impl Write {
     #[must_use]
     pub const fn is_claim(&self) -> bool {
         matches!(self, Self::Task { footing: Footing::Absent | Footing::Seen { .. }, set, .. } if set.lease.is_some())
+    }
+
+    /// The task, the attempt and its owner, where it begins an attempt.
+    #[must_use]
+    pub fn claims(&self) -> Option<Claim> {
+        let Self::Task { task, set, .. } = self else { return None };
+        let owner = set.lease.as_ref().filter(|_| self.is_claim()).map(|lease| lease.owner.clone())?;
+        Some(Claim { task: task.clone(), attempt: set.attempt, owner })
     }
 
     /// A short name for logs and counts.

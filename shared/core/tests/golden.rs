@@ -154,10 +154,12 @@ fn task(attempt: u32) -> Task {
         started_at: at(5),
         lease: None,
         not_before: None,
+        is_alone: false,
         progress: None,
         charged: 0,
         released: 0,
         overloaded: 0,
+        crashed: 0,
         attempts: Vec::new(),
         expires_at: expires_at(at(7_200)),
     }
@@ -372,6 +374,23 @@ fn a_task_is_kept_with_the_overloads_that_it_met() -> Tried<()> {
     resting.attempts =
         (1..=3).map(|attempt| ended(attempt, Outcome::Overloaded, "ProviderOverloaded", error)).collect();
     keeps("task-overloaded.json", &resting)
+}
+
+#[test]
+fn a_task_is_kept_with_the_crashes_of_its_workers_and_alone_in_the_next() -> Tried<()> {
+    let mut held = task(4);
+    held.lease = Some(Lease { owner: Owner::try_from("3f9c2a71d08e4b65")?, until: at(40) });
+    held.is_alone = true;
+    (held.charged, held.crashed) = (1, 2);
+    let together = "its worker died, and every attempt in it: not charged";
+    let alone =
+        "its worker died while nothing else was at work in it: look at its memory limit and the log of the worker";
+    held.attempts = vec![
+        ended(1, Outcome::Crashed, "WorkerDied", together),
+        ended(2, Outcome::Crashed, "WorkerDied", together),
+        ended(3, Outcome::Crashed, "WorkerDied", alone),
+    ];
+    keeps("task-crashed.json", &held)
 }
 
 #[test]

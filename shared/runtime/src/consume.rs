@@ -36,6 +36,12 @@ pub trait Consumer: Send + Sync + 'static {
     /// Takes one message from its delivery to its fate. Everything that must be sent for it has been sent when this
     /// returns [`Fate::Delete`].
     async fn consume(&self, delivery: &Delivery, stop: &Stop) -> Fate;
+
+    /// Waits until it can begin with a message: while it can't, none is received.
+    async fn ready(&self) {}
+
+    /// A message that it consumed has its fate.
+    fn settled(&self, _delivery: &Delivery) {}
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use qsketch_core::{Message, Pipeline};
 use crate::batch::Outbox;
 use crate::consume::Fate;
 use crate::drive::Worker;
+use crate::gate::Gate;
 use crate::ports::{Delivery, Outgoing, PortError, QueueName};
 use crate::shutdown::Stop;
 
@@ -28,6 +29,7 @@ const HANDED_ON_MAX: usize = 4;
 #[derive(Clone, Default)]
 pub struct Crew {
     workers: Arc<OnceLock<HashMap<QueueName, Arc<Worker>>>>,
+    gate: Gate,
 }
 
 /// The message that a consumer has in hand; it is kept hidden while successors of its task are at work.
@@ -45,6 +47,12 @@ impl Crew {
     /// Makes these the workers of the crew, once.
     pub fn enlist(&self, workers: impl IntoIterator<Item = Arc<Worker>>) {
         self.workers.get_or_init(|| workers.into_iter().map(|worker| (worker.queue().clone(), worker)).collect());
+    }
+
+    /// The gate of the process.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Sees to it that these messages are settled here or sent, while another one is in hand.
@@ -85,7 +93,9 @@ impl Crew {
 fn hand_on<'a>(worker: &'a Worker, message: Message, in_hand: InHand<'a>) -> BoxFuture<'a, Option<Message>> {
     Box::pin(async move {
         let delivery = Delivery { receives: 1, body: message.body(), ..in_hand.delivery.clone() };
-        match worker.drive(message.clone(), InHand { delivery: &delivery, ..in_hand }).await {
+        worker.announcer().begin(in_hand.queue, &delivery, &message);
+        // It sits on the seat of the message in hand, so it can't be alone: where it must be, it is sent.
+        match worker.drive(message.clone(), InHand { delivery: &delivery, ..in_hand }, &mut None).await {
             Ok(Fate::Delete) => None,
             Ok(Fate::Hide(_) | Fate::Leave) => Some(begun(message)),
             Err(error) => {

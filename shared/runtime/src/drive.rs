@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use qsketch_core::backoff::Jitter;
-use qsketch_core::pipeline::PipelineHash;
+use qsketch_core::pipeline::{HEARTBEAT_MIN, PipelineHash};
 use qsketch_core::{
     Act, Commit, Drive, ErrorText, Event, Failure, Message, MessageError, Owner, Pipeline, Shard, Step, Time, Write,
     decide,
@@ -21,6 +21,7 @@ use crate::attempt::{Attempt, Handler, LOG_FILE, Scratch};
 use crate::batch::Outbox;
 use crate::consume::{Consumer, Fate, trouble_pause};
 use crate::crew::{Crew, InHand};
+use crate::gate::{ALONE_WAIT_MAX, SEAT_PAUSE, Seat};
 use crate::heartbeat::{Heartbeat, Pulse};
 use crate::ports::{Delivery, Outgoing, PortError, PortErrorKind, Ports, QueueName, Remedy};
 use crate::process::{Announcer, ToolLog};
@@ -73,7 +74,7 @@ impl Worker {
         Self { ports, outbox, crew, queue, handler, announcer, dir, pipelines, loading }
     }
 
-    /// The same worker, which tells its parent of process groups and keeps its scratch files in `dir`.
+    /// The same worker, which tells its parent what it is about to do and keeps its scratch files in `dir`.
     #[must_use]
     pub fn with_parent(mut self, announcer: Announcer, dir: PathBuf) -> Self {
         self.announcer = announcer;
@@ -88,13 +89,23 @@ impl Worker {
         self
     }
 
+    /// Tells the parent what is about to be done.
+    pub(crate) const fn announcer(&self) -> &Announcer {
+        &self.announcer
+    }
+
     /// The queue that it consumes.
     #[must_use]
     pub const fn queue(&self) -> &QueueName {
         &self.queue
     }
 
-    pub(crate) async fn drive(&self, message: Message, in_hand: InHand<'_>) -> Result<Fate, PortError> {
+    pub(crate) async fn drive(
+        &self,
+        message: Message,
+        in_hand: InHand<'_>,
+        seat: &mut Option<Seat>,
+    ) -> Result<Fate, PortError> {
         let delivery = in_hand.delivery;
         let Some(pipeline) = self.pipeline(&message.pipeline).await? else {
             let reason = format!("there is no pipeline {} in the table", message.pipeline);
@@ -104,7 +115,7 @@ impl Worker {
             .map_err(|error| PortError::new("draw a nonce", PortErrorKind::Invalid).because(error))?;
         let mut drive = Drive::new(message, owner);
         let mut heartbeat = None;
-        let fate = self.converse(&pipeline, &mut drive, in_hand, &mut heartbeat).await;
+        let fate = self.converse(&pipeline, &mut drive, in_hand, &mut heartbeat, seat).await;
         if let Err(error) = &fate {
             self.give_up(&pipeline, &mut drive, error).await;
         }
@@ -123,6 +134,7 @@ impl Worker {
         drive: &mut Drive,
         in_hand: InHand<'_>,
         heartbeat: &mut Option<Heartbeat>,
+        seat: &mut Option<Seat>,
     ) -> Result<Fate, PortError> {
         let delivery = in_hand.delivery;
         let mut event = Event::Delivered { receives: delivery.receives };
@@ -133,6 +145,7 @@ impl Worker {
                 Step::Load => self.load(pipeline, drive).await?,
                 Step::LoadJob => self.load_job_again(pipeline, drive).await?,
                 Step::Commit(write) => Event::Committed(self.begin(pipeline, drive, &write, in_hand).await?),
+                Step::BeAlone => self.be_alone(pipeline, drive, in_hand, seat).await,
                 Step::Work { attempt, until } => self.work(pipeline, drive, in_hand, attempt, until, heartbeat).await,
                 Step::Settle(acts) => {
                     let settled = self.settle(pipeline, drive, acts, in_hand).await;
@@ -187,12 +200,52 @@ impl Worker {
         in_hand: InHand<'_>,
     ) -> Result<Commit, PortError> {
         let delivery = in_hand.delivery;
-        if !write.is_claim() {
-            return self.commit(drive, write, delivery).await;
-        }
+        let Some(claim) = write.claims() else { return self.commit(drive, write, delivery).await };
+        self.announcer.claim(delivery, claim);
         let lease = pipeline.step(drive.message().task.step()).map(|step| step.timeouts.heartbeat);
         let (commit, ()) = tokio::join!(self.commit(drive, write, delivery), self.hide_for_lease(in_hand, lease));
         commit
+    }
+
+    /// Waits until this drive has the process to itself, its message hidden meanwhile.
+    async fn be_alone(
+        &self,
+        pipeline: &Pipeline,
+        drive: &Drive,
+        in_hand: InHand<'_>,
+        seat: &mut Option<Seat>,
+    ) -> Event {
+        // Two that wait for each other's seats would wait for ever.
+        if seat.take().is_none() {
+            return Event::Crowded;
+        }
+        let message = drive.message();
+        let lease = pipeline.step(message.task.step()).map_or(HEARTBEAT_MIN, |step| step.timeouts.heartbeat);
+        let event = tokio::select! {
+            biased;
+            () = in_hand.stop.stopping() => Event::Stopping,
+            alone = self.crew.gate().alone() => {
+                *seat = alone;
+                Event::Alone
+            }
+            () = tokio::time::sleep(ALONE_WAIT_MAX) => Event::Crowded,
+            never = self.keep_hidden(in_hand, lease) => match never {},
+        };
+        tracing::info!(job = %message.job, task = %message.task, ?event, "it must be alone in its worker");
+        event
+    }
+
+    async fn keep_hidden(
+        &self,
+        InHand { queue, delivery, .. }: InHand<'_>,
+        lease: Duration,
+    ) -> core::convert::Infallible {
+        loop {
+            tokio::time::sleep(lease / 3).await;
+            if let Err(error) = self.ports.queues.hide(queue, &delivery.receipt, lease).await {
+                tracing::debug!(%queue, error = error.chain(), "a message that waits was not hidden for longer");
+            }
+        }
     }
 
     /// Whoever received the message for us hid it for a time of its own: from the claim on, the lease counts.
@@ -399,7 +452,16 @@ impl Consumer for Worker {
         }
         let (job, task) = (message.job.clone(), message.task.clone());
         let in_hand = InHand { queue: &self.queue, delivery, stop };
-        let error = match self.drive(message, in_hand).await {
+        self.announcer.begin(&self.queue, delivery, &message);
+        let mut seat = tokio::select! {
+            biased;
+            seat = self.crew.gate().seat() => seat,
+            () = stop.stopping() => return Fate::Hide(Duration::ZERO),
+        };
+        if seat.is_none() {
+            return Fate::Hide(SEAT_PAUSE);
+        }
+        let error = match self.drive(message, in_hand, &mut seat).await {
             Ok(fate) => return fate,
             Err(error) => error,
         };
@@ -412,6 +474,14 @@ impl Consumer for Worker {
             _ => Fate::Hide(trouble_pause(delivery.receives)),
         }
     }
+
+    async fn ready(&self) {
+        self.crew.gate().open().await;
+    }
+
+    fn settled(&self, delivery: &Delivery) {
+        self.announcer.settled(delivery);
+    }
 }
 
 /// Waits until the hold is lost; for ever where there is none.
@@ -423,7 +493,7 @@ async fn lost(heartbeat: Option<&mut Heartbeat>) -> Event {
 }
 
 /// Makes a call of the table again, a bounded number of times, while it may pass soon.
-async fn patiently<T, F>(mut call: impl FnMut() -> F) -> Result<T, PortError>
+pub(crate) async fn patiently<T, F>(mut call: impl FnMut() -> F) -> Result<T, PortError>
 where
     F: Future<Output = Result<T, PortError>>,
 {

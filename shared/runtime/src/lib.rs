@@ -3,6 +3,7 @@
 //! ```text
 //!   poll loop ─┐                        ┌─ heartbeat (lease, visibility, is it still wanted?)
 //!   Lambda   ──┴─► Consumer::consume ─► drive ─► Handler::run (the work of one attempt)
+//!                                        ├─► intent (the parent is told what is about to be done)
 //!                                        └─► outbox (sends in natural batches) ─► acknowledge
 //! ```
 //!
@@ -17,7 +18,10 @@ pub mod consume;
 pub mod crew;
 pub mod digest;
 pub mod drive;
+pub mod gate;
+pub mod give_back;
 mod heartbeat;
+pub mod intent;
 pub mod lambda;
 pub mod log;
 pub mod parent;

@@ -3,11 +3,11 @@
 //! ```text
 //!   parent ──(a socket as the child's standard input)── child ── process groups of tools
 //! ```
-//! The child announces every process group. When it dies, the parent ends those groups and whatever else of its
-//! descendants is left (it is their subreaper), and starts the child again. The child stops when the socket closes.
+//! The child tells what it is about to do ([`crate::intent`]). When it dies, the parent first ends its process groups and
+//! whatever else of its descendants is left (it is their subreaper), only then gives back what it had in its hands
+//! ([`crate::give_back`]), and starts the child again. The child stops when the socket closes.
 
 use core::time::Duration;
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -20,9 +20,10 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::give_back::{GIVE_BACK_MAX, give_back};
+use crate::intent::{Announcer, Ledger, Socket};
 use crate::poll::SHUTDOWN_MAX;
-use crate::ports::{POLL_GRACE, POLL_WAIT_MAX};
-use crate::process::Announcer;
+use crate::ports::{POLL_GRACE, POLL_WAIT_MAX, Ports};
 
 /// Set in the child's environment: it works instead of starting another child.
 pub const CHILD_VARIABLE: &str = "QSKETCH_CHILD";
@@ -40,6 +41,9 @@ const WELL_AFTER: Duration = Duration::from_secs(30);
 pub const STOP_MAX: Duration =
     Duration::from_secs(POLL_WAIT_MAX.as_secs() + POLL_GRACE.as_secs() + 2 * SHUTDOWN_MAX.as_secs() + 1);
 
+/// How long giving back everything may take, with the connection that it needs; then the leases must lapse.
+const RETURN_MAX: Duration = Duration::from_secs(2 * GIVE_BACK_MAX.as_secs());
+
 /// How often orphans that have ended are taken off the process table while the child lives.
 const REAP_PERIOD: Duration = Duration::from_secs(5);
 
@@ -48,7 +52,7 @@ const SWEEPS_MAX: usize = 100;
 
 /// What the child has of its parent.
 pub struct Inherited {
-    /// Tells the parent of process groups.
+    /// Tells the parent what is about to be done.
     pub announcer: Announcer,
     /// Closes when the parent dies.
     pub pipe: tokio::net::UnixStream,
@@ -61,7 +65,7 @@ pub struct Inherited {
 pub fn inherit() -> io::Result<Inherited> {
     let own: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
     let pipe = UnixStream::from(own);
-    let announcer = Announcer::new(pipe.try_clone()?);
+    let announcer = Announcer::new(Socket(pipe.try_clone()?));
     pipe.set_nonblocking(true)?;
     Ok(Inherited { announcer, pipe: tokio::net::UnixStream::from_std(pipe)? })
 }
@@ -87,11 +91,16 @@ impl Inherited {
 /// Starts this program again as a child, keeps it running, and ends with it when told to stop.
 ///
 /// `scratch` is the folder of the child's scratch files; it is removed whenever the child is gone. Settings that are
-/// wrong end the service with its first child; later the same exit code may come from a fault that passes.
+/// wrong end the service with its first child; later the same exit code may come from a fault that passes. `connect` builds
+/// the ports by which a dead child's work is given back.
 ///
 /// # Errors
 /// When the first child can't be started.
-pub async fn supervise(name: &str, scratch: &Path) -> io::Result<ExitCode> {
+pub async fn supervise<P: Future<Output = Ports>>(
+    name: &str,
+    scratch: &Path,
+    connect: impl Fn() -> P,
+) -> io::Result<ExitCode> {
     nix::sys::prctl::set_child_subreaper(true)?;
     let program = std::env::current_exe()?;
     let mut pause = RESTART_PAUSES.0;
@@ -101,12 +110,14 @@ pub async fn supervise(name: &str, scratch: &Path) -> io::Result<ExitCode> {
         let began = tokio::time::Instant::now();
         let (code, left) = match start(&program, scratch) {
             Ok((mut child, announced)) => {
-                let groups = Groups::listen(announced);
+                let ear = Ear::listen(announced);
                 let (code, is_stopping) = tokio::select! {
                     code = exit_of(&mut child) => (code?, false),
                     () = &mut signal => (stop(&mut child).await?, true),
                 };
-                let left = groups.end().await + sweep();
+                let ledger = ear.ledger().await;
+                let left = end(&ledger);
+                return_work(name, ledger, &connect).await;
                 remove(scratch);
                 if is_stopping || is_final(code, round) {
                     return Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
@@ -197,38 +208,50 @@ async fn stop(child: &mut Child) -> io::Result<Option<i32>> {
     }
 }
 
-/// The process groups that the child has announced.
-struct Groups {
-    listening: tokio::task::JoinHandle<BTreeSet<i32>>,
+/// What the child tells.
+struct Ear {
+    listening: tokio::task::JoinHandle<Ledger>,
 }
 
-impl Groups {
+impl Ear {
     fn listen(pipe: tokio::net::UnixStream) -> Self {
         let listening = tokio::spawn(async move {
-            let mut groups = BTreeSet::new();
+            let mut ledger = Ledger::default();
             let mut lines = BufReader::new(pipe).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                let Some((sign, number)) = line.split_at_checked(1) else { continue };
-                let Ok(group) = number.parse() else { continue };
-                if sign == "+" {
-                    groups.insert(group);
-                } else {
-                    groups.remove(&group);
-                }
+                ledger.hear(&line);
             }
-            groups
+            ledger
         });
         Self { listening }
     }
 
-    /// Ends the groups that are left once the child is gone, and with it its end of the socket; how many.
-    async fn end(self) -> usize {
-        let groups = self.listening.await.unwrap_or_default();
-        for group in &groups {
-            let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
-        }
-        groups.len()
+    /// All that it told, once the child is gone, and with it its end of the socket.
+    async fn ledger(self) -> Ledger {
+        self.listening.await.unwrap_or_default()
     }
+}
+
+/// Ends the process groups that are left, and every other descendant; how many there were.
+fn end(ledger: &Ledger) -> usize {
+    for group in ledger.groups() {
+        let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
+    }
+    ledger.groups().len() + sweep()
+}
+
+/// Gives back what the child had in its hands. Only now are the ports needed, so only now are they built.
+async fn return_work<P: Future<Output = Ports>>(name: &str, ledger: Ledger, connect: impl FnOnce() -> P) {
+    let intents = ledger.into_intents();
+    if intents.is_empty() {
+        return;
+    }
+    let giving = async {
+        let ports = connect().await;
+        give_back(&ports, &intents).await
+    };
+    let given = tokio::time::timeout(RETURN_MAX, giving).await.unwrap_or_default();
+    tracing::info!(service = name, intents = intents.len(), given, "the dead worker's messages are given back");
 }
 
 /// Ends every descendant that is left: the child is gone, so each of them is, or becomes, a child of ours; how many.

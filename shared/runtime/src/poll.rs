@@ -111,6 +111,10 @@ async fn receive_all(
                 Err(_) => break,
             }
         }
+        tokio::select! {
+            () = consumer.ready() => {}
+            () = stop.stopping() => break,
+        }
         // An open poll is always waited for: an abandoned one would swallow messages until their visibility ends.
         let deliveries = match queues.receive(&polling.queue, held.len(), polling.wait, polling.hide).await {
             Ok(deliveries) => deliveries,
@@ -138,6 +142,7 @@ async fn receive_all(
             running.spawn(async move {
                 let fate = consumer.consume(&delivery, &stop).await;
                 settle(&*queues, &outbox, &queue, &delivery, fate).await;
+                consumer.settled(&delivery);
                 drop(permit);
             });
         }

@@ -5,12 +5,10 @@ mod log;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -19,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::Notify;
 
+pub use crate::intent::Announcer;
 pub use log::{LOG_HALF_BYTES_MAX, ToolLog};
 
 /// The longest line of a tool's output that is handed on whole, in bytes.
@@ -57,26 +56,6 @@ pub enum ToolError {
     },
 }
 
-/// Tells the parent of this process which process groups there are, so that it can end them after a crash.
-#[derive(Clone, Debug, Default)]
-pub struct Announcer(Option<Arc<Mutex<UnixStream>>>);
-
-impl Announcer {
-    /// An announcer on the pipe to the parent.
-    #[must_use]
-    pub fn new(pipe: UnixStream) -> Self {
-        Self(Some(Arc::new(Mutex::new(pipe))))
-    }
-
-    fn say(&self, sign: char, group: Pid) {
-        let Some(pipe) = &self.0 else { return };
-        let mut pipe = pipe.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = writeln!(pipe, "{sign}{group}") {
-            tracing::warn!(%error, %group, "the parent could not be told of a process group");
-        }
-    }
-}
-
 /// A process group that ends, all of it, when this is dropped.
 struct Group {
     id: Pid,
@@ -86,7 +65,7 @@ struct Group {
 impl Group {
     fn announced(id: i32, announcer: &Announcer) -> Self {
         let group = Self { id: Pid::from_raw(id), announcer: announcer.clone() };
-        announcer.say('+', group.id);
+        announcer.group(id);
         group
     }
 }
@@ -95,7 +74,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         // No such group is the good case: everybody is gone already.
         let _ = killpg(self.id, Signal::SIGKILL);
-        self.announcer.say('-', self.id);
+        self.announcer.group_ended(self.id.as_raw());
     }
 }
 

@@ -93,6 +93,12 @@ impl Sim {
         self.world.state().troubles.insert(kind, (fault, slower));
     }
 
+    /// From now on a queue sees the connections of a crashed process close, and ends its open polls. Until then such a poll
+    /// goes on, and swallows what becomes visible.
+    pub fn see_connections_close(&self) {
+        self.world.state().is_closing_seen = true;
+    }
+
     /// Ends all of [`Sim::trouble`].
     pub fn end_trouble(&self) {
         self.world.state().troubles.clear();

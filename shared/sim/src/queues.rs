@@ -196,6 +196,9 @@ impl Drop for OpenPoll<'_> {
         if self.is_open && !self.actor.is_crashed() {
             self.world.state().abandoned_polls += 1;
         }
+        if self.actor.is_crashed() && self.world.state().is_closing_seen {
+            return;
+        }
         let (Some(poll), Ok(runtime)) = (self.poll.take(), tokio::runtime::Handle::try_current()) else { return };
         let world = Arc::clone(self.world);
         runtime.spawn(async move { world.poll(&poll).await });

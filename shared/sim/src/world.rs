@@ -130,6 +130,8 @@ pub(crate) struct State {
     pub(crate) queues: QueueSet,
     pub(crate) files: Files,
     pub(crate) abandoned_polls: u64,
+    /// Whether a queue sees the connections of a crashed process close.
+    pub(crate) is_closing_seen: bool,
 }
 
 impl World {
@@ -144,6 +146,7 @@ impl World {
             queues: QueueSet::default(),
             files: Files::default(),
             abandoned_polls: 0,
+            is_closing_seen: false,
         };
         Arc::new(Self { clock: Arc::new(SimClock::new(seed)), moved: Notify::new(), state: Mutex::new(state) })
     }

@@ -113,10 +113,12 @@ pub fn task(attempt: u32, owner: &str, until: Time) -> Result<Task> {
         started_at: NOW,
         lease: Some(Lease { owner: Owner::try_from(owner)?, until }),
         not_before: None,
+        is_alone: false,
         progress: None,
         charged: 0,
         released: 0,
         overloaded: 0,
+        crashed: 0,
         attempts: Vec::new(),
         expires_at: NOW.epoch_secs(),
     })
@@ -134,10 +136,12 @@ pub fn full_task() -> Result<Task> {
         attempt: u32::MAX,
         closing: 7,
         not_before: Some(Time(9_007_199_254_740_993)),
+        is_alone: true,
         progress: Some(Progress { permille: 1_000, note: UNICODE.to_owned() }),
         charged: 99,
         released: 100,
         overloaded: 7,
+        crashed: 2,
         attempts,
         expires_at: u64::MAX,
         ..task(1, "A-z_09", Time(u64::MAX))?
@@ -145,7 +149,7 @@ pub fn full_task() -> Result<Task> {
 }
 
 fn attempt(number: u32, is_final: bool) -> Attempt {
-    let outcomes = [Outcome::Failed, Outcome::TimedOut, Outcome::Released];
+    let outcomes = [Outcome::Failed, Outcome::TimedOut, Outcome::Released, Outcome::Crashed];
     Attempt {
         attempt: number,
         closing: 0,

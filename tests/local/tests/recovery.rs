@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 #[test]
 fn a_render_worker_that_dies_or_is_told_to_stop_costs_no_job() -> Result<()> {
     let stack = Stack::up("kill")?;
-    a_killed_worker_costs_an_attempt(&stack)?;
+    a_killed_worker_s_attempts_go_back_at_once_uncharged(&stack)?;
     a_worker_told_to_stop_gives_its_work_back_uncharged(&stack)
 }
 
-fn a_killed_worker_costs_an_attempt(stack: &Stack) -> Result<()> {
+fn a_killed_worker_s_attempts_go_back_at_once_uncharged(stack: &Stack) -> Result<()> {
     let parent = worker(stack, "render-manim")?;
     let (child, renders) = submit_and_wait_for_a_render(stack, "killed", parent)?;
     signal(child, "KILL")?;
@@ -32,7 +32,9 @@ fn a_killed_worker_costs_an_attempt(stack: &Stack) -> Result<()> {
     ensure!(!second.is_empty(), "no render has a second attempt: {tasks:?}");
     for task in second {
         let first = &task["attempts"][0];
-        ensure!(first["outcome"] == "TIMED_OUT" && first["error_type"] == "Heartbeat", "{task}");
+        ensure!(first["outcome"] == "CRASHED" && first["error_type"] == "WorkerDied", "{task}");
+        let (died, again) = (first["ended_at"].as_u64(), task["attempt_started_at"].as_u64());
+        println!("{}: given back, and begun again {:?} ms later", task["task"], again.zip(died).map(|(a, d)| a - d));
     }
     the_script_was_generated_once(&tasks)?;
     nothing_is_left(stack, parent)

@@ -5,7 +5,7 @@ use qsketch_core::parts::JobStatus;
 use crate::book::{Book, is_gone, is_live};
 use crate::config::{Broken, Config, Fault};
 use crate::protocol::Protocol;
-use crate::state::{COPIES, Copied, Phase, State, number};
+use crate::state::{ABSENT, COPIES, Copied, Phase, State, number};
 
 /// How the work of an attempt ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +77,12 @@ pub enum Action {
     Duplicate(u8),
     /// A process dies.
     Crash(u8),
+    /// The parent of a process that died carries out what it was about to write of a task.
+    GiveBack(u8),
+    /// A drive that waits for it has its process to itself.
+    Alone(u8),
+    /// A drive gives up waiting for that.
+    Crowded(u8),
     /// Every deadline passes.
     Late,
     /// The job is canceled, and its notification sent; when the reply is lost, whoever cancels died in between.
@@ -120,6 +126,9 @@ pub fn faults(book: &Book, state: &State, action: Action) -> [Option<Fault>; 2] 
         | Action::ReadShard(_)
         | Action::Beat(_)
         | Action::Settle(..)
+        | Action::GiveBack(_)
+        | Action::Alone(_)
+        | Action::Crowded(_)
         | Action::WaitOver(_) => None,
     };
     [one, None]
@@ -139,6 +148,12 @@ pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<A
     }
     let tasks = state.tasks.len();
     for slot in 0..config.processes.len() {
+        if state.slots[slot].phase == Phase::Alone {
+            actions.push(Action::Crowded(number(slot)));
+            if config.broken == Some(Broken::NotAlone) || !has_neighbours(config, state, slot) {
+                actions.push(Action::Alone(number(slot)));
+            }
+        }
         of_slot(protocol, state, slot, actions);
     }
     // A finalizer that fails for good goes to the dead letters, on purpose: nothing is left to promise.
@@ -160,6 +175,9 @@ pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<A
         }
         if state.copies[task].contains(&Copied::None) && state.copies[task].iter().any(|copy| *copy != Copied::None) {
             actions.push(Action::Duplicate(number(task)));
+        }
+        if state.left[task] != ABSENT {
+            actions.push(Action::GiveBack(number(task)));
         }
         if let Some(part) = book.task_at(state.tasks[task]) {
             if is_live(part) {
@@ -195,7 +213,7 @@ pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<A
 fn of_slot(protocol: &Protocol, state: &State, index: usize, actions: &mut Vec<Action>) {
     let (slot, name) = (state.slots[index], number(index));
     let replies = [Reply::Arrives, Reply::Lost, Reply::GivenUp];
-    if matches!(slot.phase, Phase::ClaimBesideLoad | Phase::Load | Phase::LoadJob | Phase::Commit) {
+    if matches!(slot.phase, Phase::ClaimBesideLoad | Phase::Load | Phase::LoadJob | Phase::Commit | Phase::Alone) {
         actions.push(Action::Stop(name));
     }
     let is_sharded = protocol.shard_of(slot.task.into()).is_some();
@@ -203,7 +221,7 @@ fn of_slot(protocol: &Protocol, state: &State, index: usize, actions: &mut Vec<A
         actions.push(Action::ReadShard(name));
     }
     match slot.phase {
-        Phase::Idle => {}
+        Phase::Idle | Phase::Alone => {}
         Phase::ClaimBesideLoad | Phase::Load => {
             if slot.answers.job.is_none() {
                 actions.push(Action::ReadJob(name));
@@ -235,6 +253,15 @@ fn of_slot(protocol: &Protocol, state: &State, index: usize, actions: &mut Vec<A
     }
 }
 
+/// Whether another drive is at work in the same process. One that settles has nothing left to do but to send, and one that
+/// gave up waiting to be alone settles without a seat.
+pub(crate) fn has_neighbours(config: &Config, state: &State, slot: usize) -> bool {
+    (0..config.processes.len()).any(|other| {
+        let is_at_work = !matches!(state.slots[other].phase, Phase::Idle | Phase::Alone | Phase::Settle);
+        other != slot && config.processes[other] == config.processes[slot] && is_at_work
+    })
+}
+
 fn deliveries(config: &Config, state: &State, task: usize, place: usize, actions: &mut Vec<Action>) {
     if let Copied::Held(_) = state.copies[task][place] {
         actions.push(Action::VisibilityLapse(number(task), number(place)));
@@ -244,7 +271,10 @@ fn deliveries(config: &Config, state: &State, task: usize, place: usize, actions
     for (slot, process) in config.processes.iter().enumerate() {
         // Idle slots of one process are alike.
         let seen = &mut given[usize::from(*process)];
-        if state.slots[slot].phase == Phase::Idle && !core::mem::replace(seen, true) {
+        // Nobody sits down where one is alone.
+        let is_taken =
+            (0..config.processes.len()).any(|other| config.processes[other] == *process && state.slots[other].is_alone);
+        if state.slots[slot].phase == Phase::Idle && !is_taken && !core::mem::replace(seen, true) {
             actions.push(Action::Deliver { task: number(task), copy: number(place), slot: number(slot) });
         }
     }

@@ -13,14 +13,14 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use qsketch_core::backoff::Jitter;
-use qsketch_core::decide::{Drive, Event, Output, Step, decide};
+use qsketch_core::decide::{Drive, Event, GivingBack, Known, Output, Step, decide, give_back_after_crash};
 use qsketch_core::failure::Failure;
 use qsketch_core::ids::{Owner, StepName, TaskId};
 use qsketch_core::parts::{Closing, Done, Job, JobStatus, Outcome, Part, Task, Verdict};
 use qsketch_core::pipeline::Pipeline;
 use qsketch_core::shard::Shard;
 use qsketch_core::time::Time;
-use qsketch_core::write::{Commit, Footing, Write, apply};
+use qsketch_core::write::{Claim, Commit, Footing, Write, apply};
 
 use crate::config::{Broken, WIDTH};
 use crate::state::ABSENT;
@@ -139,6 +139,10 @@ pub enum Heard {
     Lost(u16, u16),
     /// `Event::Stopping`.
     Stopping,
+    /// `Event::Alone`.
+    Alone,
+    /// `Event::Crowded`.
+    Crowded,
 }
 
 /// The owner that a drive's delivery has in the store.
@@ -290,6 +294,8 @@ impl Book {
             Heard::TimedOut => Event::TimedOut { jitter: Jitter(0) },
             Heard::Lost(loaded, seen) => Event::Lost { job: job(loaded), task: task(seen) },
             Heard::Stopping => Event::Stopping,
+            Heard::Alone => Event::Alone,
+            Heard::Crowded => Event::Crowded,
         }
     }
 
@@ -389,6 +395,36 @@ impl Book {
         }
     }
 
+    /// What the parent of a dead process is about to write of a task that one of its drives held, by the real core, on all
+    /// that it reads right after the death; [`ABSENT`] where it leaves the task alone.
+    pub fn given_back(&mut self, id: &TaskId, task: u16, job: u16, shard: u16, is_late: bool) -> u16 {
+        let Some(part) = self.task_at(task).filter(|task| is_gone(task)) else { return ABSENT };
+        let claim = Claim { task: id.clone(), attempt: part.attempt, owner: owner(GONE) };
+        let known = Known { job: Some(self.job_at(job)), task: Some(part), shard: self.shard_at(shard) };
+        let GivingBack::End { write, .. } =
+            give_back_after_crash(&self.pipeline, &claim, known, Jitter(0), now(is_late))
+        else {
+            return ABSENT;
+        };
+        let (Write::Task { mut set, .. }, charged) = (*write, part.charged) else { panic!("no end of an attempt") };
+        if self.broken == Some(Broken::CrashCharged) && set.charged == charged {
+            set.charged += 1;
+        }
+        self.task(*set)
+    }
+
+    /// Carries out what a parent was about to write, on the task's part as it is now; none when it is overtaken.
+    pub fn give_back(&mut self, id: &TaskId, left: u16, current: u16) -> Option<u16> {
+        let set = self.task_at(left)?.clone();
+        if self.broken == Some(Broken::GivenBackBlindly) {
+            return Some(left);
+        }
+        let footing = Footing::Mine { attempt: set.attempt, owner: owner(GONE) };
+        let write = Write::Task { task: id.clone(), footing, set: Box::new(set) };
+        let part = self.task_at(current).map(|task| Part::Task(Box::new(task.clone())));
+        apply(&write, part.as_ref()).map(|_| left)
+    }
+
     fn carry_out_in_shard(&mut self, write: &Write, current: u16) -> Wrote {
         let mut shard = self.shard_at(current).cloned();
         if let (Some(Broken::RecordedOnTombstone), Write::RecordElement { .. }, Some(shard)) =
@@ -454,8 +490,8 @@ impl Book {
         match change {
             Change::Waited => task.not_before = None,
             Change::Spent => {
-                (task.attempt, task.charged, task.released, task.overloaded) = (1, 0, 0, 0);
-                (task.lease, task.not_before) = (None, None);
+                (task.attempt, task.charged, task.released, task.overloaded, task.crashed) = (1, 0, 0, 0, 0);
+                (task.lease, task.not_before, task.is_alone) = (None, None, false);
                 task.attempts.clear();
             }
             Change::Lapsed | Change::SeenBy(_) | Change::GoneOf(_) | Change::Swapped => {

@@ -42,6 +42,7 @@ impl Model for Protocol {
             ClosingStays,
             FinalizerLast,
             FailsForCause,
+            ChargedAlone,
             FailedStaysUnrecorded,
             CompletesWhole,
             NoDeadLetter

@@ -92,7 +92,8 @@ pub fn tasks_of(pipeline: &Pipeline) -> Vec<TaskId> {
 /// A kind of fault. Each one that happens is counted against [`Config::faults`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A process dies, with all its drives: their messages come back, their leases stay until they lapse.
+    /// A process dies, with all its drives: their messages come back, their leases stay until they lapse or the parent
+    /// gives their tasks back.
     Crash,
     /// A lease lapses although its owner still works.
     LeaseLapse,
@@ -162,6 +163,12 @@ pub enum Broken {
     ReleaseCharged,
     /// An attempt that meets an overload is charged like a failure.
     OverloadCharged,
+    /// A crash is charged, whoever else was at work in the process (against rule 8).
+    CrashCharged,
+    /// An attempt that must be alone begins while others are at work in its process (against rule 8).
+    NotAlone,
+    /// A parent gives a task back without looking who holds it by then.
+    GivenBackBlindly,
     /// A message whose task is held by another is acknowledged instead of hidden.
     HeldJustAcknowledged,
     /// A step with several inputs goes ahead when one of them is recorded.

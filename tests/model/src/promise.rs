@@ -23,6 +23,8 @@ pub enum Promise {
     FinalizerLast,
     /// Rule 4: what is given back is not charged.
     FailsForCause,
+    /// Rule 8.
+    ChargedAlone,
     /// Rule 7, and the condition of every closing.
     FailedStaysUnrecorded,
     /// Rule 6: what follows a shard stands on all its records.
@@ -33,7 +35,7 @@ pub enum Promise {
 
 impl Promise {
     /// Every promise.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::OutputStays,
         Self::SuccessorsSeeTheRecorded,
         Self::InputsFirst,
@@ -44,6 +46,7 @@ impl Promise {
         Self::ClosingStays,
         Self::FinalizerLast,
         Self::FailsForCause,
+        Self::ChargedAlone,
         Self::FailedStaysUnrecorded,
         Self::CompletesWhole,
         Self::NoDeadLetter,
@@ -65,6 +68,7 @@ impl Promise {
             Self::FailsForCause => {
                 "a job fails only when an attempt failed for good, its attempts are used up, or it is late"
             }
+            Self::ChargedAlone => "a crash is charged only to an attempt that had its process to itself",
             Self::FailedStaysUnrecorded => "the task for which a job failed is never recorded",
             Self::CompletesWhole => "a job completes only once every task is recorded",
             Self::NoDeadLetter => "no message of a sound job goes to the dead letters",

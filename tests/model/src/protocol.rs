@@ -60,6 +60,7 @@ impl Protocol {
             job: self.book().job(self.job.clone()),
             tasks: [ABSENT; TASKS],
             shards: [ABSENT; SHARDS],
+            left: [ABSENT; TASKS],
             copies: [[Copied::None; COPIES]; TASKS],
             faults: self.config.faults,
             is_late: false,

@@ -29,6 +29,7 @@ impl Turn<'_> {
                 .any(|slot| usize::from(slot.task) == index && !matches!(slot.phase, Phase::Idle | Phase::Settle));
             if is_settled && !is_driven {
                 self.state.tasks[index] = self.book.spent(self.state.tasks[index]);
+                self.state.left[index] = crate::state::ABSENT;
             }
         }
     }

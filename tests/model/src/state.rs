@@ -30,6 +30,8 @@ pub enum Phase {
     LoadJob,
     /// `Step::Commit`.
     Commit,
+    /// `Step::BeAlone`: it has no seat, and waits for all of them.
+    Alone,
     /// `Step::Work`.
     Work,
     /// `Step::Settle`.
@@ -66,6 +68,8 @@ pub struct Slot {
     pub answers: Answers,
     /// Whether its task was recorded already when it was claimed.
     pub was_recorded: bool,
+    /// Whether it has its process to itself.
+    pub is_alone: bool,
 }
 
 /// One copy of a message.
@@ -93,6 +97,9 @@ pub struct State {
     pub tasks: [u16; TASKS],
     /// The parts `done:…`, by number plus one; [`ABSENT`] where there is none.
     pub shards: [u16; SHARDS],
+    /// What the parent of a process that died is about to write of each task, by number plus one: it has read all that it
+    /// needs, and may carry it out at any time, or never.
+    pub left: [u16; TASKS],
     /// The copies of each task's message, in order.
     pub copies: [[Copied; COPIES]; TASKS],
     /// How many faults may still happen.

@@ -91,6 +91,11 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
         Action::VisibilityLapse(task, _) => format!("the message of {} becomes visible again", name(task)),
         Action::Duplicate(task) => format!("the message of {} is there a second time", name(task)),
         Action::Crash(process) => format!("process {process} crashes"),
+        Action::GiveBack(task) => {
+            format!("the dead process's parent gives {} back: {}", name(task), changes(&book, before, after))
+        }
+        Action::Alone(slot) => format!("{} has its process to itself for {}", who(slot), of(slot)),
+        Action::Crowded(slot) => format!("{} does not get its process to itself for {}", who(slot), of(slot)),
         Action::Late => "every deadline passes".to_owned(),
         Action::Cancel(Reply::Arrives) => "somebody cancels the job and sends its notification".to_owned(),
         Action::Cancel(_) => "somebody cancels the job and dies before sending its notification".to_owned(),

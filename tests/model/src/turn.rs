@@ -63,15 +63,52 @@ impl Turn<'_> {
                 self.state.sort_copies(task.into());
             }
             Action::Duplicate(task) => self.state.add_copy(task.into(), Copied::Fresh),
-            Action::Crash(process) => {
-                for slot in 0..self.protocol.config.processes.len() {
-                    if self.protocol.config.processes[slot] == process && self.state.slots[slot].phase != Phase::Idle {
-                        self.give_up(slot);
-                    }
-                }
+            Action::Crash(process) => self.crash(process),
+            Action::GiveBack(task) => return self.give_back(task.into()),
+            Action::Alone(slot) => {
+                self.state.slots[usize::from(slot)].is_alone = true;
+                self.hear(slot.into(), Heard::Alone);
             }
+            Action::Crowded(slot) => self.hear(slot.into(), Heard::Crowded),
             Action::Late => self.state.is_late = true,
             Action::Cancel(reply) => return self.cancel(reply),
+        }
+        true
+    }
+
+    /// A process dies; its parent looks at what its drives held.
+    fn crash(&mut self, process: u8) {
+        let config = &self.protocol.config;
+        let of_process = (0..config.processes.len()).filter(|slot| config.processes[*slot] == process);
+        let dying: Vec<usize> = of_process.filter(|slot| self.state.slots[*slot].phase != Phase::Idle).collect();
+        let crowded: Vec<usize> =
+            dying.iter().copied().filter(|slot| crate::action::has_neighbours(config, &self.state, *slot)).collect();
+        for slot in dying {
+            let task = usize::from(self.state.slots[slot].task);
+            let held = self.state.tasks[task];
+            let is_held = self.book.gone_of(held, self.protocol.me(slot)) != held;
+            self.give_up(slot);
+            let now = self.state.tasks[task];
+            if !is_held {
+                continue;
+            }
+            let shard = self.protocol.shard_of(task).map_or(ABSENT, |shard| self.state.shards[shard]);
+            let id = &self.protocol.tasks[task];
+            let left = self.book.given_back(id, now, self.state.job, shard, self.state.is_late);
+            self.state.left[task] = left;
+            let charged = |part| self.book.task_at(part).map_or(0, |task| task.charged);
+            let is_charged = left != ABSENT && charged(left) > charged(now);
+            if is_charged && crowded.contains(&slot) {
+                self.breaks(Promise::ChargedAlone);
+            }
+        }
+    }
+
+    fn give_back(&mut self, task: usize) -> bool {
+        let left = core::mem::replace(&mut self.state.left[task], ABSENT);
+        if let Some(part) = self.book.give_back(&self.protocol.tasks[task], left, self.state.tasks[task]) {
+            self.check_lease(task, part);
+            self.state.tasks[task] = part;
         }
         true
     }
@@ -328,16 +365,17 @@ impl Turn<'_> {
             Step::Load => Phase::Load,
             Step::LoadJob => Phase::LoadJob,
             Step::Commit(_) => Phase::Commit,
+            Step::BeAlone => Phase::Alone,
             Step::Work { .. } => Phase::Work,
             Step::Settle(_) => Phase::Settle,
         };
         if phase == Phase::Settle {
             step = self.bend(slot, heard, step);
         }
-        let Slot { task, was_recorded, .. } = self.state.slots[slot];
+        let Slot { task, was_recorded, is_alone, .. } = self.state.slots[slot];
         let (drive, was_recorded) = if phase == Phase::Settle { (0, false) } else { (drive, was_recorded) };
         let answers = crate::state::Answers::default();
-        self.state.slots[slot] = Slot { phase, task, act: 0, drive, step, answers, was_recorded };
+        self.state.slots[slot] = Slot { phase, task, act: 0, drive, step, answers, was_recorded, is_alone };
         match phase {
             Phase::Settle => self.retire(slot),
             Phase::Work => self.check_work(slot),

@@ -43,9 +43,9 @@ impl Turn<'_> {
         let is_ready = is_final
             || route::is_ready(&self.protocol.pipeline, spec, job)
                 && inputs.into_iter().all(|input| self.protocol.record_of(self.book, &self.state, input).is_some());
-        let is_within = drive
-            .task()
-            .is_some_and(|task| task.charged < maximum && task.attempt <= maximum + task.released + task.overloaded);
+        let is_within = drive.task().is_some_and(|task| {
+            task.charged < maximum && task.attempt <= maximum + task.released + task.overloaded + task.crashed
+        });
         let kept = [
             (!is_final || job.status != JobStatus::Running, Promise::FinalizerLast),
             (is_ready, Promise::InputsFirst),
@@ -145,7 +145,8 @@ impl Turn<'_> {
             return matches!(closing.verdict, Verdict::Completed | Verdict::Canceled);
         };
         let Some(part) = self.book.task_at(self.state.tasks[index]) else { return self.state.is_late };
-        let is_used_up = part.attempt - part.released - part.overloaded >= ATTEMPTS_MAX && part.lease.is_none();
+        let is_used_up =
+            part.attempt - part.released - part.overloaded - part.crashed >= ATTEMPTS_MAX && part.lease.is_none();
         self.state.is_late || is_used_up || part.attempts.last().is_some_and(|last| last.is_final)
     }
 }

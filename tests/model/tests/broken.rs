@@ -148,6 +148,21 @@ fn an_overload_that_is_charged_fails_a_job_in_which_nothing_failed() {
 }
 
 #[test]
+fn a_crash_that_is_charged_fails_a_job_in_which_nothing_failed() {
+    caught(Broken::CrashCharged, Graph::One, &[0, 1], 2, &[Fault::Crash], Promise::FailsForCause.sentence());
+}
+
+#[test]
+fn an_attempt_that_must_be_alone_and_is_not_is_charged_for_its_neighbour_s_crash() {
+    caught(Broken::NotAlone, Graph::Line, &[0, 0], 3, &[Fault::Crash], Promise::ChargedAlone.sentence());
+}
+
+#[test]
+fn a_give_back_without_footing_takes_the_task_from_whoever_has_it_by_then() {
+    caught(Broken::GivenBackBlindly, Graph::One, &[0, 1], 1, &[Fault::Crash], Promise::LeaseStays.sentence());
+}
+
+#[test]
 fn a_cancellation_that_does_not_look_closes_a_closed_job_again() {
     caught(Broken::CanceledBlindly, Graph::One, &[0, 1], 1, &[Fault::Cancel], Promise::ClosingStays.sentence());
 }

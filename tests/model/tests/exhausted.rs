@@ -96,6 +96,18 @@ fn two_deliveries_in_one_process_keep_every_promise_through_any_three_faults() {
 }
 
 #[test]
+fn a_task_whose_process_dies_again_and_again_keeps_every_promise() {
+    exhaust(Config::new("a, both drives in one process, 5 crashes", Graph::One, 5, &[Fault::Crash]).processes(&[0, 0]));
+}
+
+#[test]
+fn a_line_in_a_process_that_dies_four_times_keeps_every_promise() {
+    exhaust(
+        Config::new("a → b, both drives in one process, 4 crashes", Graph::Line, 4, &[Fault::Crash]).processes(&[0, 0]),
+    );
+}
+
+#[test]
 fn three_drives_in_two_processes_keep_every_promise_through_any_two_faults() {
     exhaust(
         Config::new("a → b, drives in processes 0 0 1, any 2 faults", Graph::Line, 2, &Fault::ALL)

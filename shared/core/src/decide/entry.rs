@@ -23,10 +23,12 @@ pub(super) fn first_claim(drive: &Drive, step: &CheckedStep, now: Time) -> Write
         started_at: now,
         lease: Some(Lease { owner: drive.owner.clone(), until: now.plus(step.timeouts.heartbeat) }),
         not_before: None,
+        is_alone: false,
         progress: None,
         charged: 0,
         released: 0,
         overloaded: 0,
+        crashed: 0,
         attempts: Vec::new(),
         expires_at: expires_at(drive.message.deadline),
     };
@@ -53,13 +55,14 @@ pub(super) fn claim(drive: &Drive, closing: u32, step: &CheckedStep, now: Time) 
         None => seen.clone(),
     };
     if set.closing != closing {
-        (set.charged, set.released, set.overloaded) = (0, 0, 0);
+        (set.charged, set.released, set.overloaded, set.crashed) = (0, 0, 0, 0);
     }
     set.attempt = seen.attempt + 1;
     set.closing = closing;
     set.started_at = now;
     set.lease = Some(Lease { owner: drive.owner.clone(), until: now.plus(step.timeouts.heartbeat) });
     set.not_before = None;
+    set.is_alone = drive.is_alone;
     set.progress = None;
     Write::Task { task: drive.message.task.clone(), footing, set: Box::new(set) }
 }
@@ -232,7 +235,14 @@ pub(super) fn end_paused(drive: &Drive, now: Time) -> Option<Write> {
     end_released(drive, "Paused", error, now).filter(|_| !drive.is_unclaimed)
 }
 
-fn end_of(task: &Task, outcome: Outcome, error_type: &str, error: ErrorText, is_final: bool, now: Time) -> Attempt {
+pub(super) fn end_of(
+    task: &Task,
+    outcome: Outcome,
+    error_type: &str,
+    error: ErrorText,
+    is_final: bool,
+    now: Time,
+) -> Attempt {
     Attempt {
         attempt: task.attempt,
         closing: task.closing,

@@ -161,10 +161,14 @@ fn held_until(drive: &Drive, task: &Task) -> Option<Time> {
 }
 
 fn claim_or_wait(drive: &Drive, job: &Job, step: &CheckedStep, now: Time) -> Step {
-    match drive.task().and_then(|task| task.not_before).filter(|not_before| *not_before > now) {
-        Some(not_before) => Step::Settle(vec![Act::Hide(not_before)]),
-        None => Step::Commit(entry::claim(drive, job.closing, step, now)),
+    if let Some(not_before) = drive.task().and_then(|task| task.not_before).filter(|not_before| *not_before > now) {
+        return Step::Settle(vec![Act::Hide(not_before)]);
     }
+    // Rule 8: asked before the claim, so that no timeout of the attempt runs while it waits for its neighbours.
+    if !drive.is_alone && drive.task().is_some_and(|task| task.must_be_alone(job.closing)) {
+        return Step::BeAlone;
+    }
+    Step::Commit(entry::claim(drive, job.closing, step, now))
 }
 
 /// Rule 1: the successors of a recorded task, but none that is recorded itself.

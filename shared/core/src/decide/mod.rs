@@ -3,13 +3,14 @@
 //! ```text
 //!   Delivered ─► claim ∥ load ─► Work ─► record ─► Settle [Send successors, Acknowledge]
 //!        │                         └──► end (failed, timed out, released) ─► Settle [Hide until] or close
-//!        └─ again ─► load ─► claim ─► load again ─► Work …
+//!        └─ again ─► load ─► (died twice: BeAlone) ─► claim ─► load again ─► Work …
 //! ```
 //!
 //! [`decide`] is the only code that branches on a status. After every event it takes what is now known of the job and
 //! the task and looks at it afresh, so that a lost race, a lost reply and a redelivery all take the same path.
 //! The numbered rules stand in `docs/design.md`.
 
+mod crash;
 mod entry;
 mod hold;
 mod look;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use crate::backoff::Jitter;
 use crate::failure::{ErrorText, Failure};
 use crate::ids::{Owner, ShardId, TaskId};
-use crate::limits::COMMITS_MAX;
+use crate::limits::{ALONE_PAUSE, COMMITS_MAX};
 use crate::message::Message;
 use crate::parts::{Job, JobStatus, Part, Task};
 use crate::pipeline::{CheckedStep, Pipeline};
@@ -30,6 +31,7 @@ use crate::shard::Shard;
 use crate::time::Time;
 use crate::write::{Commit, Write};
 
+pub use crash::{GivingBack, Known, give_back_after_crash};
 pub use hold::{Beat, Hold};
 
 /// What an attempt made.
@@ -75,6 +77,10 @@ pub enum Event {
     },
     /// The answer to [`Step::Commit`].
     Committed(Commit),
+    /// An answer to [`Step::BeAlone`]: nothing else is at work in this process until the drive is over.
+    Alone,
+    /// The other answer: it could not be had in time.
+    Crowded,
     /// The work is done.
     Worked(Output),
     /// The work failed.
@@ -113,6 +119,8 @@ pub enum Step {
     LoadJob,
     /// Carry out this write.
     Commit(Write),
+    /// See to it that nothing else is at work in this process until the drive is over; wait for it, but not for ever.
+    BeAlone,
     /// Do the work, with a heartbeat beside it.
     Work {
         /// The attempt's number.
@@ -156,6 +164,8 @@ pub struct Drive {
     /// Whether the task is only what a claim would have made it: nobody has written it.
     is_unclaimed: bool,
     is_giving_back: bool,
+    /// Whether it has the process to itself.
+    is_alone: bool,
     refusals: u32,
 }
 
@@ -173,6 +183,7 @@ impl Drive {
             is_fresh: false,
             is_unclaimed: false,
             is_giving_back: false,
+            is_alone: false,
             refusals: 0,
         }
     }
@@ -274,6 +285,8 @@ pub fn decide(pipeline: &Pipeline, drive: &mut Drive, event: Event, now: Time) -
                 return Step::Load;
             }
         }
+        Event::Alone => drive.is_alone = true,
+        Event::Crowded => return Step::Settle(vec![Act::Hide(now.plus(ALONE_PAUSE))]),
         Event::Worked(output) => return worked(pipeline, drive, step, output, now),
         Event::Failed { failure, jitter } => return failed(drive, step, &failure, jitter, now),
         Event::TimedOut { jitter } => return timed_out(pipeline, drive, step, jitter, now),

@@ -1,5 +1,6 @@
 //! The table of every status against every event, and the rules one by one.
 
+mod crash;
 mod light;
 mod paused;
 mod redriven;
@@ -89,13 +90,22 @@ impl Scene {
             started_at: NOW,
             lease: Some(Lease { owner: Owner::try_from(owner)?, until: NOW.plus(Duration::from_secs(30)) }),
             not_before: None,
+            is_alone: false,
             progress: None,
             charged: attempt - 1,
             released: 0,
             overloaded: 0,
+            crashed: 0,
             attempts: Vec::new(),
             expires_at: 0,
         });
+        Ok(self)
+    }
+
+    /// The attempt that was held has died with its worker, like others before it.
+    fn crashed(mut self, crashes: u32) -> Tried<Self> {
+        let task = self.task.as_mut().ok_or("no task")?;
+        (task.lease, task.charged, task.crashed) = (None, 0, crashes);
         Ok(self)
     }
 
@@ -172,6 +182,7 @@ fn short(step: &Step) -> String {
         Step::Work { attempt, .. } => format!("work {attempt}"),
         Step::Commit(Write::Close { entry, .. }) => format!("close {:?}", entry.verdict),
         Step::Commit(write) => write.kind().to_owned(),
+        Step::BeAlone => "be alone".to_owned(),
         Step::Settle(_) => sent(step).join(", "),
     }
 }
@@ -192,6 +203,8 @@ fn every_event(scene: &Scene) -> Tried<Vec<(&'static str, Event)>> {
         ("job loaded", Event::JobLoaded { job: job(), shard: None }),
         ("committed", Event::Committed(Commit::Written(part.clone()))),
         ("overtaken", Event::Committed(Commit::Overtaken(Some(part)))),
+        ("alone", Event::Alone),
+        ("crowded", Event::Crowded),
         ("worked", Event::Worked(Output::default())),
         ("failed", Event::Failed { failure, jitter: Jitter(0) }),
         ("overloaded", Event::Failed { failure: Failure::overload("Busy", "529", None), jitter: Jitter(0) }),
@@ -228,6 +241,7 @@ fn every_status_answers_every_event() -> Tried<()> {
     }
     table.push_str(&rows("PAUSED", &Scene::at("b#0")?.held_by("me", 1)?.paused())?);
     table.push_str(&rows("REDRIVEN", &Scene::at("b#0")?.held_by("me", 1)?.redriven())?);
+    table.push_str(&rows("CRASHED", &Scene::at("b#0")?.held_by("me", 2)?.crashed(2)?)?);
     assert_eq!(table, include_str!("table.txt"), "the table as it is now:\n{table}");
     Ok(())
 }

@@ -101,10 +101,12 @@ fn an_item_is_the_names_and_values_of_its_attributes_and_its_keys() -> Outcome {
         started_at: Time(12),
         lease: None,
         not_before: None,
+        is_alone: false,
         progress: None,
         charged: 0,
         released: 0,
         overloaded: 0,
+        crashed: 0,
         attempts: Vec::new(),
         expires_at: 9,
     };

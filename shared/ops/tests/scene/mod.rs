@@ -203,10 +203,12 @@ fn fresh(expires_at: u64) -> Task {
         started_at: at(0),
         lease: None,
         not_before: None,
+        is_alone: false,
         progress: None,
         charged: 0,
         released: 0,
         overloaded: 0,
+        crashed: 0,
         attempts: Vec::new(),
         expires_at,
     }

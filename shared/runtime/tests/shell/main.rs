@@ -3,6 +3,7 @@
 
 mod batching;
 mod calls;
+mod crashing;
 mod crew;
 mod disorder;
 mod failures;

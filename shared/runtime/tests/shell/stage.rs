@@ -10,6 +10,7 @@ use qsketch_core::pipeline::{RetryPolicy, Timeouts};
 use qsketch_core::{Failure, Input, Job, JobId, JobStatus, Pipeline, StepName, StepSpec, TaskId, Tenant, Time, Write};
 use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::crew::Crew;
+use qsketch_runtime::intent::{Announcer, Intent, Ledger};
 use qsketch_runtime::poll::{self, Polling};
 use qsketch_runtime::ports::{Outgoing, Parts};
 use qsketch_runtime::{Attempt, Handler, PortError, Ports, QueueName, Stop, Stopper, Worker, shutdown};
@@ -46,6 +47,7 @@ pub enum Play {
 /// What an attempt did, as the handler saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Played {
+    pub job: JobId,
     pub task: TaskId,
     pub attempt: u32,
     pub began: Time,
@@ -77,6 +79,8 @@ pub struct Stage {
     keeps: bool,
     /// How many elements the list of `a` has.
     width: u32,
+    /// The job and the task whose every attempt hangs, for whoever kills its process.
+    poison: Option<(String, String)>,
 }
 
 impl Stage {
@@ -107,7 +111,13 @@ impl Stage {
             is_crew: false,
             keeps: true,
             width: WIDTH,
+            poison: None,
         }
+    }
+
+    /// The same stage, where every attempt at this task of this job hangs.
+    pub fn poisoned(self, job: &str, task: &str) -> Self {
+        Self { poison: Some((job.to_owned(), task.to_owned())), ..self }
     }
 
     /// The same stage with the pipeline of another one.
@@ -217,29 +227,32 @@ impl Stage {
     fn start(&self, process: Process, ports: &Ports, queues: &[&str]) -> Running {
         let (stopper, stop) = shutdown::pair();
         let outbox = Outbox::new(Arc::clone(&ports.queues));
-        let crew = Crew::default();
-        let consumers = queues.iter().map(|queue| self.consumer_in(&crew, ports, &outbox, queue));
+        let (crew, told) = (Crew::default(), Told::default());
+        let consumers = queues.iter().map(|queue| self.consumer_in(&crew, &told, ports, &outbox, queue));
         let consumers: Vec<_> = consumers.collect();
         if self.is_crew {
             crew.enlist(consumers.iter().cloned());
         }
         let poll = |consumer| tokio::spawn(self.poll(ports, &outbox, consumer, stop.clone()));
-        Running { process, stopper, loops: consumers.into_iter().map(poll).collect() }
+        Running { process, stopper, told, loops: consumers.into_iter().map(poll).collect() }
     }
 
     /// The consumer of one queue.
     pub fn consumer(&self, ports: &Ports, outbox: &Outbox, queue: &str) -> Arc<Worker> {
-        self.consumer_in(&Crew::default(), ports, outbox, queue)
+        self.consumer_in(&Crew::default(), &Told::default(), ports, outbox, queue)
     }
 
-    fn consumer_in(&self, crew: &Crew, ports: &Ports, outbox: &Outbox, queue: &str) -> Arc<Worker> {
+    fn consumer_in(&self, crew: &Crew, told: &Told, ports: &Ports, outbox: &Outbox, queue: &str) -> Arc<Worker> {
         let handler = Arc::new(Player {
             keeps: self.keeps,
             width: self.width,
             script: Arc::clone(&self.script),
             played: Arc::clone(&self.played),
+            poison: self.poison.clone(),
         });
-        Arc::new(Worker::new(ports.clone(), outbox.clone(), QueueName::new(queue), handler).in_crew(crew.clone()))
+        let worker = Worker::new(ports.clone(), outbox.clone(), QueueName::new(queue), handler);
+        let worker = worker.with_parent(Announcer::new(told.clone()), std::env::temp_dir());
+        Arc::new(worker.in_crew(crew.clone()))
     }
 
     fn poll(
@@ -360,6 +373,7 @@ pub fn status(parts: &Parts) -> JobStatus {
 pub struct Running {
     pub process: Process,
     pub stopper: Stopper,
+    told: Told,
     pub loops: Vec<JoinHandle<Result<(), PortError>>>,
 }
 
@@ -372,10 +386,35 @@ impl Running {
         }
     }
 
-    /// Kills it.
-    pub fn crash(self) {
+    /// Kills it; what it had told its parent and not taken back.
+    pub fn crash(self) -> Vec<Intent> {
         self.process.crash();
         self.loops.iter().for_each(JoinHandle::abort);
+        self.told.intents()
+    }
+}
+
+/// What a process tells its parent.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Told {
+    fn intents(&self) -> Vec<Intent> {
+        let told = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let mut ledger = Ledger::default();
+        told.lines().for_each(|line| ledger.hear(line));
+        ledger.into_intents()
     }
 }
 
@@ -390,13 +429,16 @@ struct Player {
     width: u32,
     script: Arc<Script>,
     played: Arc<Mutex<Vec<Played>>>,
+    poison: Option<(String, String)>,
 }
 
 #[async_trait]
 impl Handler for Player {
     async fn run(&self, attempt: &Attempt) -> Result<Output, Failure> {
         let mut seen = Seen::new(self, attempt);
-        let play = (self.script)(attempt.task(), attempt.number());
+        let of = (attempt.job().job_id.to_string(), attempt.task().to_string());
+        let is_poison = self.poison.as_ref() == Some(&of);
+        let play = if is_poison { Play::Hang } else { (self.script)(attempt.task(), attempt.number()) };
         let result = match play {
             Play::Work(span) => {
                 tokio::time::sleep(span).await;
@@ -484,6 +526,7 @@ impl<'a> Seen<'a> {
     fn new(player: &'a Player, attempt: &'a Attempt) -> Self {
         let mut played = player.played.lock().unwrap();
         played.push(Played {
+            job: attempt.job().job_id.clone(),
             task: attempt.task().clone(),
             attempt: attempt.number(),
             began: attempt.now(),

@@ -4,7 +4,7 @@ use super::*;
 use crate::pipeline::Sharding;
 
 /// Four elements in shards of two: `b@0/0` holds the records of `b#0` and `b#1`.
-fn wide(id: &str, recorded: &[u32]) -> Tried<Scene> {
+pub(super) fn wide(id: &str, recorded: &[u32]) -> Tried<Scene> {
     let pipeline = Pipeline::builder("p")
         .step(StepSpec::new("a"))
         .step(StepSpec::new("b").over("a"))
