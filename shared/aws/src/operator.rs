@@ -1,7 +1,8 @@
 //! The writes of the part `job` that people ask for: reopening, pausing, and the end of its time in the table.
 
+use qsketch_core::parts::Pause;
 use qsketch_core::write::Reopened;
-use qsketch_core::{Commit, JobId, JobStatus, TaskId, parts::Pause};
+use qsketch_core::{Commit, JobId, TaskId};
 use qsketch_runtime::ports::PortError;
 
 use crate::table::{Condition, DynamoTable, JOB, number, text};
@@ -21,8 +22,7 @@ impl DynamoTable {
             "#status <> :running AND #closing = :closing AND attribute_not_exists(#done.#finalizer)"
         };
         let condition = Condition::new(condition)
-            .name("#status", "status")
-            .name("#closing", "closing")
+            .of_closing(closing)
             .name("#done", "done")
             .name("#finalizer", &finalizer.to_string())
             .name("#folded", "folded")
@@ -32,8 +32,6 @@ impl DynamoTable {
             .name("#check_at", "check_at")
             .name("#paused", "paused")
             .name("#generations", "generations")
-            .value(":running", text(JobStatus::Running.as_str()))
-            .value(":closing", number(closing))
             .value(":next", number(closing.saturating_add(1)))
             .value(":done", self.attribute(job, &set.done)?)
             .value(":folded", self.attribute(job, &set.folded)?)
@@ -68,23 +66,15 @@ impl DynamoTable {
                 .name("#changes", "changes")
                 .value(":changes", number(changes))
         };
-        let condition = condition
-            .name("#status", "status")
-            .name("#closing", "closing")
-            .name("#paused", "paused")
-            .value(":running", text(JobStatus::Running.as_str()))
-            .value(":closing", number(closing))
-            .value(":set", self.attribute(job, set)?);
+        let condition =
+            condition.of_closing(closing).name("#paused", "paused").value(":set", self.attribute(job, set)?);
         self.update(job, JOB, "SET #paused = :set", condition).await
     }
 
     pub(crate) async fn expire(&self, job: &JobId, closing: u32, expires_at: u64) -> Result<Commit, PortError> {
         let condition = Condition::new("#status <> :running AND #closing = :closing")
-            .name("#status", "status")
-            .name("#closing", "closing")
+            .of_closing(closing)
             .name("#expires_at", "expires_at")
-            .value(":running", text(JobStatus::Running.as_str()))
-            .value(":closing", number(closing))
             .value(":expires_at", number(expires_at));
         self.update(job, JOB, "SET #expires_at = :expires_at", condition).await
     }

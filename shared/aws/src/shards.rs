@@ -1,7 +1,7 @@
 //! The writes of a wide step's records: into a shard, and of a full shard into the part `job`.
 
 use qsketch_core::limits::LAYOUT;
-use qsketch_core::{Closing, Commit, Done, JobId, JobStatus, Shard, ShardId, Time};
+use qsketch_core::{Closing, Commit, Done, JobId, Shard, ShardId, Time};
 use qsketch_runtime::ports::PortError;
 
 use crate::table::{CLOSE, Condition, DynamoTable, JOB, number, shard_part, text};
@@ -58,10 +58,7 @@ impl DynamoTable {
             Condition::new("#status = :running AND #closing = :closing AND attribute_not_exists(#folded.#shard)")
                 .name("#folded", "folded")
                 .name("#shard", &shard.to_string())
-                .name("#status", "status")
-                .name("#closing", "closing")
-                .value(":running", text(JobStatus::Running.as_str()))
-                .value(":closing", number(closing))
+                .of_closing(closing)
                 .value(":at", number(at.0));
         if let Some(entry) = close {
             update.push_str(CLOSE);

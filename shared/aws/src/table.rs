@@ -247,12 +247,9 @@ impl DynamoTable {
         let mut update = "SET #done.#task = :done".to_owned();
         let mut condition =
             Condition::new("#status = :running AND #closing = :closing AND attribute_not_exists(#done.#task)")
+                .of_closing(closing)
                 .name("#done", "done")
                 .name("#task", &task.to_string())
-                .name("#status", "status")
-                .name("#closing", "closing")
-                .value(":running", text(JobStatus::Running.as_str()))
-                .value(":closing", number(closing))
                 .value(":done", self.attribute(job, done)?);
         if let Some(result) = result {
             update.push_str(", #result = :result");
@@ -275,11 +272,7 @@ impl DynamoTable {
             }
             None => Condition::new(open),
         };
-        condition = condition
-            .name("#status", "status")
-            .name("#closing", "closing")
-            .value(":running", text(JobStatus::Running.as_str()))
-            .value(":closing", number(closing));
+        condition = condition.of_closing(closing);
         let condition = self.closing(job, condition, entry)?;
         // What the record's update appends to another assignment stands alone here.
         self.update(job, JOB, &format!("SET {}", CLOSE.trim_start_matches(", ")), condition).await
@@ -293,15 +286,12 @@ impl DynamoTable {
     }
 
     async fn record_final(&self, job: &JobId, task: &TaskId, closing: u32, done: &Done) -> Result<Commit, PortError> {
-        let condition =
-            Condition::new("#status <> :running AND #closing = :closing AND attribute_not_exists(#done.#task)")
-                .name("#done", "done")
-                .name("#task", &task.to_string())
-                .name("#status", "status")
-                .name("#closing", "closing")
-                .value(":running", text(JobStatus::Running.as_str()))
-                .value(":closing", number(closing))
-                .value(":done", self.attribute(job, done)?);
+        let condition = "#status <> :running AND #closing = :closing AND attribute_not_exists(#done.#task)";
+        let condition = Condition::new(condition)
+            .of_closing(closing)
+            .name("#done", "done")
+            .name("#task", &task.to_string())
+            .value(":done", self.attribute(job, done)?);
         self.update(job, JOB, "SET #done.#task = :done REMOVE check_shard, check_at", condition).await
     }
 }
@@ -490,6 +480,14 @@ pub(crate) struct Condition {
 impl Condition {
     pub(crate) fn new(expression: &'static str) -> Self {
         Self { expression, names: HashMap::new(), values: HashMap::new() }
+    }
+
+    /// The names and values of a condition on `#status`, `:running`, `#closing` and `:closing`.
+    pub(crate) fn of_closing(self, closing: u32) -> Self {
+        self.name("#status", "status")
+            .name("#closing", "closing")
+            .value(":running", text(JobStatus::Running.as_str()))
+            .value(":closing", number(closing))
     }
 
     pub(crate) fn name(mut self, placeholder: &str, name: &str) -> Self {

@@ -46,6 +46,11 @@ pub enum Refused {
     /// Nothing of it has failed.
     #[error("it runs, and nothing of it has failed; to begin again, cancel it first")]
     Runs,
+    /// It was redriven before, and a step is named: whether it was the same is not known any more.
+    #[error(
+        "it was redriven before, and runs; where its tasks stand still, redrive it without a step: they are sent again"
+    )]
+    RunsAgain,
     /// It is complete.
     #[error("it is COMPLETED: submit it under a new id to make it again")]
     Completed,
@@ -94,6 +99,7 @@ pub fn redrive(
     let deadline = now.plus(pipeline.job_timeout());
     let refused = match job.status {
         JobStatus::Running if job.closing > 0 && from.is_none() => return Redriving::Running,
+        JobStatus::Running if job.closing > 0 => Some(Refused::RunsAgain),
         JobStatus::Running => Some(Refused::Runs),
         JobStatus::Completed => Some(Refused::Completed),
         JobStatus::Rejected => Some(Refused::Rejected),

@@ -79,7 +79,22 @@ async fn a_job_is_redriven_from_what_failed_and_asking_again_is_safe() -> Tried 
     let shown = show(&ports, &id).await?;
     assert_eq!((shown.story.status, shown.story.closed_at), (JobStatus::Running, None));
     let from = StepName::try_from("generate-tts")?;
-    assert!(matches!(redrive(&ports, &id, Some(&from)).await, Err(OpsError::Refused { .. })));
+    let named = redrive(&ports, &id, Some(&from)).await.map_err(|error| error.line());
+    assert!(named.as_ref().is_err_and(|text| text.contains("redrive it without a step")), "{named:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redrive_from_a_step_whose_sending_failed_says_how_to_go_on() -> Tried {
+    let sim = told("j1")?.stand().await?;
+    let (ports, id, from) = (sim.ports(), JobId::try_from("j1")?, StepName::try_from("generate-tts")?);
+    sim.trouble("send", Some(Fault::Unavailable), Duration::ZERO);
+    assert!(matches!(redrive(&ports, &id, Some(&from)).await, Err(OpsError::Port(_))));
+    sim.end_trouble();
+    let again = redrive(&ports, &id, Some(&from)).await.map_err(|error| error.line());
+    assert!(again.as_ref().is_err_and(|text| text.contains("redrive it without a step")), "{again:?}");
+    assert_eq!(redrive(&ports, &id, None).await?.sent, 3, "the two that were named, and what had failed");
+    assert_eq!((sent(&sim, "generate-tts"), sent(&sim, "render-manim")), (2, 1));
     Ok(())
 }
 

@@ -75,7 +75,7 @@ pub(super) fn look(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, now: 
     claim_or_wait(drive, job, step, now)
 }
 
-/// Rule 12: nothing begins; whoever resumes sends again what is ready then.
+/// Rule 12: nothing begins; whoever resumes sends what is ready then.
 fn paused() -> Step {
     Step::Settle(vec![Act::Acknowledge])
 }
@@ -161,7 +161,9 @@ fn held_until(drive: &Drive, task: &Task) -> Option<Time> {
 }
 
 fn claim_or_wait(drive: &Drive, job: &Job, step: &CheckedStep, now: Time) -> Step {
-    if let Some(not_before) = drive.task().and_then(|task| task.not_before).filter(|not_before| *not_before > now) {
+    // A redrive begins at once: the wait before it was for the closing before.
+    let of_now = drive.task().filter(|task| task.closing == job.closing);
+    if let Some(not_before) = of_now.and_then(|task| task.not_before).filter(|not_before| *not_before > now) {
         return Step::Settle(vec![Act::Hide(not_before)]);
     }
     // Rule 8: asked before the claim, so that no timeout of the attempt runs while it waits for its neighbours.

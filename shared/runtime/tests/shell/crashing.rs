@@ -15,13 +15,19 @@ use crate::stage::{End, LEASE, Play, Played, Stage, status};
 /// How long it may take from a death until its work is visible again.
 const BACK_WITHIN: Duration = Duration::from_secs(1);
 
-#[tokio::test(start_paused = true)]
-async fn the_work_of_a_dead_process_begins_again_within_a_second_and_is_not_charged() {
-    let stage = Stage::new(1, |task, attempt| match (task.to_string().as_str(), attempt) {
-        ("c", 1) => Play::Hang,
+/// A stage on which the first attempt at `task` hangs, and everything else succeeds at once.
+fn hangs_once(task: &'static str) -> Stage {
+    let stage = Stage::new(1, move |id, attempt| match attempt {
+        1 if id.to_string() == task => Play::Hang,
         _ => Play::Make(Duration::ZERO),
     });
     stage.sim.set_latency(Duration::from_millis(10));
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_work_of_a_dead_process_begins_again_within_a_second_and_is_not_charged() {
+    let stage = hangs_once("c");
     stage.sim.see_connections_close();
     let old = stage.worker("old");
     let id = stage.submit("j").await;
@@ -45,11 +51,7 @@ async fn the_work_of_a_dead_process_begins_again_within_a_second_and_is_not_char
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_process_s_open_poll_may_swallow_what_is_given_back_which_is_then_late_but_not_charged() {
-    let stage = Stage::new(1, |task, attempt| match (task.to_string().as_str(), attempt) {
-        ("c", 1) => Play::Hang,
-        _ => Play::Make(Duration::ZERO),
-    });
-    stage.sim.set_latency(Duration::from_millis(10));
+    let stage = hangs_once("c");
     let old = stage.worker("old");
     let id = stage.submit("j").await;
     stage.until_begun("c", 1).await;
@@ -223,11 +225,7 @@ fn beside(stage: &Stage, attempt: &Played, since: Time, until: Time) -> Vec<Play
 
 #[tokio::test(start_paused = true)]
 async fn a_parent_that_reaches_nothing_leaves_the_work_to_its_lease() {
-    let stage = Stage::new(1, |task, attempt| match (task.to_string().as_str(), attempt) {
-        ("c", 1) => Play::Hang,
-        _ => Play::Make(Duration::ZERO),
-    });
-    stage.sim.set_latency(Duration::from_millis(10));
+    let stage = hangs_once("c");
     stage.sim.see_connections_close();
     let old = stage.worker("old");
     let id = stage.submit("j").await;
@@ -273,11 +271,7 @@ async fn a_give_back_that_comes_after_the_lease_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn two_deliveries_of_one_message_in_a_process_that_dies_are_one_crash() {
-    let stage = Stage::new(1, |task, attempt| match (task.to_string().as_str(), attempt) {
-        ("a", 1) => Play::Hang,
-        _ => Play::Make(Duration::ZERO),
-    });
-    stage.sim.set_latency(Duration::from_millis(10));
+    let stage = hangs_once("a");
     stage.sim.see_connections_close();
     let old = stage.worker("old");
     let id = stage.submit("j").await;

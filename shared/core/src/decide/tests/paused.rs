@@ -1,7 +1,6 @@
 //! A paused job or step: rule 12.
 
 use super::*;
-use crate::pipeline::Timeouts;
 
 #[test]
 fn the_message_of_a_paused_task_is_acknowledged_and_nothing_begins() -> Tried<()> {
@@ -56,14 +55,7 @@ fn the_notification_of_a_job_that_closed_while_it_was_paused_is_sent() -> Tried<
 
 #[test]
 fn schedule_to_start_stands_still_and_schedule_to_close_goes_on() -> Tried<()> {
-    let timeouts = Timeouts { schedule_to_start: Some(Duration::from_secs(20)), ..Timeouts::default() };
-    let mut scene = Scene::at("b#0")?.paused();
-    scene.pipeline = Pipeline::builder("p")
-        .step(StepSpec::new("a"))
-        .step(StepSpec::new("b").over("a").timeouts(timeouts))
-        .step(StepSpec::new("c").after(["b"]))
-        .finalizer(StepSpec::new("z"))
-        .build()?;
+    let mut scene = hurried()?.paused();
     let after = |secs| NOW.plus(Duration::from_secs(secs));
     assert_eq!(sent(&scene.loaded(after(100))?), ["ack"]);
     scene.job.paused = Some(Pause { changes: 2, resumed_at: Some(after(200)), ..Pause::default() });

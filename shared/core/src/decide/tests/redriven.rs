@@ -57,6 +57,15 @@ fn what_is_recorded_is_reused_and_what_failed_has_all_its_attempts_and_time_agai
 }
 
 #[test]
+fn a_wait_of_the_closing_before_is_over() -> Tried<()> {
+    let mut scene = failed()?;
+    scene.task.as_mut().ok_or("no task")?.not_before = Some(later().plus(Duration::from_secs(300)));
+    reopen(&mut scene, None)?;
+    assert_eq!(short(&scene.loaded(later())?), "claim");
+    Ok(())
+}
+
+#[test]
 fn a_lease_of_the_closing_before_is_taken_and_its_attempt_is_told_uncharged() -> Tried<()> {
     let mut scene = Scene::at("b#0")?.held_by("old", 1)?.redriven();
     let mut drive = scene.knowing()?;
@@ -171,7 +180,7 @@ fn each_refusal_has_its_reason() -> Tried<()> {
     let missing = Refused::InputsMissing { step: StepName::try_from("c")?, input: StepName::try_from("b")? };
     assert_eq!(asked(&nothing, Some("c"), later())?, missing);
     let opened = |job: &mut Job| (job.status, job.closing) = (JobStatus::Running, 1);
-    assert_eq!(asked(&opened, Some("a"), later())?, Refused::Runs, "a repeated one names no step");
+    assert_eq!(asked(&opened, Some("a"), later())?, Refused::RunsAgain, "a repeated one names no step");
     Ok(())
 }
 
