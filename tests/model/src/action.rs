@@ -47,6 +47,15 @@ pub enum Action {
         /// The slot.
         slot: u8,
     },
+    /// The same, of a copy that was sent before the job was redriven.
+    DeliverOld {
+        /// The task.
+        task: u8,
+        /// The copy.
+        copy: u8,
+        /// The slot.
+        slot: u8,
+    },
     /// The claim beside a load is carried out.
     Claim(u8, Reply),
     /// The job is read.
@@ -87,6 +96,21 @@ pub enum Action {
     Late,
     /// The job is canceled, and its notification sent; when the reply is lost, whoever cancels died in between.
     Cancel(Reply),
+    /// The job is redriven, and its ready tasks are sent.
+    Redrive(From),
+    /// The job is paused.
+    Pause,
+    /// The job is resumed, and its ready tasks are sent.
+    Resume,
+}
+
+/// From where a job is redriven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum From {
+    /// From what failed.
+    Failure,
+    /// From its second step, or from its only one.
+    Step,
 }
 
 /// The faults that an action is: none, one, or a failure whose write's reply is lost as well.
@@ -120,7 +144,12 @@ pub fn faults(book: &Book, state: &State, action: Action) -> [Option<Fault>; 2] 
         Action::Stop(_) => Some(Fault::Stop),
         Action::Late => Some(Fault::Late),
         Action::Cancel(_) => Some(Fault::Cancel),
+        Action::Redrive(From::Failure) => Some(Fault::Redrive),
+        Action::Redrive(From::Step) => Some(Fault::RedriveFrom),
+        Action::Pause => Some(Fault::Pause),
         Action::Deliver { .. }
+        | Action::DeliverOld { .. }
+        | Action::Resume
         | Action::ReadJob(_)
         | Action::ReadTask(_)
         | Action::ReadShard(_)
@@ -159,7 +188,7 @@ pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<A
     // A finalizer that fails for good goes to the dead letters, on purpose: nothing is left to promise.
     actions.retain(|action| match action {
         Action::Work(slot, End::FailedForGood, _) => {
-            let is_final = usize::from(state.slots[usize::from(*slot)].task) == finalizer;
+            let is_final = usize::from(state.slots[usize::from(*slot)].task) >= finalizer;
             !is_final || config.broken == Some(Broken::FinalizerFails)
         }
         _ => true,
@@ -171,7 +200,8 @@ pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<A
             if copy == Copied::None || is_repeat {
                 continue;
             }
-            deliveries(config, state, task, place, actions);
+            let is_old = book.job_at(state.job).closing > 0 && task < finalizer;
+            deliveries(config, state, task, place, is_old, actions);
         }
         if state.copies[task].contains(&Copied::None) && state.copies[task].iter().any(|copy| *copy != Copied::None) {
             actions.push(Action::Duplicate(number(task)));
@@ -200,7 +230,19 @@ pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<A
     if !state.is_late {
         actions.push(Action::Late);
     }
-    let is_running = book.job_at(state.job).status == JobStatus::Running;
+    let job = book.job_at(state.job);
+    let is_running = job.status == JobStatus::Running;
+    match job.status {
+        JobStatus::Running if job.paused.as_ref().is_some_and(|pause| !pause.is_over()) => {
+            actions.push(Action::Resume);
+        }
+        JobStatus::Running => actions.push(Action::Pause),
+        // There is room for two closings.
+        JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled if job.closings.len() == 1 => {
+            actions.extend([Action::Redrive(From::Failure), Action::Redrive(From::Step)]);
+        }
+        _ => {}
+    }
     if is_running || config.broken == Some(Broken::CanceledBlindly) {
         actions.extend([Action::Cancel(Reply::Arrives), Action::Cancel(Reply::GivenUp)]);
     }
@@ -216,7 +258,7 @@ fn of_slot(protocol: &Protocol, state: &State, index: usize, actions: &mut Vec<A
     if matches!(slot.phase, Phase::ClaimBesideLoad | Phase::Load | Phase::LoadJob | Phase::Commit | Phase::Alone) {
         actions.push(Action::Stop(name));
     }
-    let is_sharded = protocol.shard_of(slot.task.into()).is_some();
+    let is_sharded = protocol.is_sharded(slot.task.into());
     if is_sharded && slot.answers.shard.is_none() && matches!(slot.phase, Phase::Load | Phase::LoadJob) {
         actions.push(Action::ReadShard(name));
     }
@@ -245,7 +287,8 @@ fn of_slot(protocol: &Protocol, state: &State, index: usize, actions: &mut Vec<A
         Phase::Settle => {
             actions.extend([Action::Send(name, Reply::Arrives), Action::Send(name, Reply::Lost)]);
             actions.push(Action::Settle(name, None));
-            if state.own_copy(index).is_none() {
+            // A stale receipt deletes a copy of the same message, if there is one; of those it can't be told apart here.
+            if state.own_copy(index).is_none() && !slot.is_outdated {
                 let copies = (0..COPIES).filter(|place| state.copies[usize::from(slot.task)][*place] != Copied::None);
                 actions.extend(copies.map(|place| Action::Settle(name, Some(number(place)))));
             }
@@ -262,7 +305,7 @@ pub(crate) fn has_neighbours(config: &Config, state: &State, slot: usize) -> boo
     })
 }
 
-fn deliveries(config: &Config, state: &State, task: usize, place: usize, actions: &mut Vec<Action>) {
+fn deliveries(config: &Config, state: &State, task: usize, place: usize, is_old: bool, actions: &mut Vec<Action>) {
     if let Copied::Held(_) = state.copies[task][place] {
         actions.push(Action::VisibilityLapse(number(task), number(place)));
         return;
@@ -275,7 +318,11 @@ fn deliveries(config: &Config, state: &State, task: usize, place: usize, actions
         let is_taken =
             (0..config.processes.len()).any(|other| config.processes[other] == *process && state.slots[other].is_alone);
         if state.slots[slot].phase == Phase::Idle && !is_taken && !core::mem::replace(seen, true) {
-            actions.push(Action::Deliver { task: number(task), copy: number(place), slot: number(slot) });
+            let (task, copy, slot) = (number(task), number(place), number(slot));
+            actions.push(Action::Deliver { task, copy, slot });
+            if is_old {
+                actions.push(Action::DeliverOld { task, copy, slot });
+            }
         }
     }
 }

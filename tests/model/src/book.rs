@@ -16,7 +16,7 @@ use qsketch_core::backoff::Jitter;
 use qsketch_core::decide::{Drive, Event, GivingBack, Known, Output, Step, decide, give_back_after_crash};
 use qsketch_core::failure::Failure;
 use qsketch_core::ids::{Owner, StepName, TaskId};
-use qsketch_core::parts::{Closing, Done, Job, JobStatus, Outcome, Part, Task, Verdict};
+use qsketch_core::parts::{Closing, Done, Job, JobStatus, Outcome, Part, Pause, Task, Verdict};
 use qsketch_core::pipeline::Pipeline;
 use qsketch_core::shard::Shard;
 use qsketch_core::time::Time;
@@ -349,6 +349,16 @@ impl Book {
     }
 
     /// Carries a heartbeat's write out.
+    pub fn carry_out_beat(&mut self, write: Write, current: u16, me: Me) -> Wrote {
+        if self.broken == Some(Broken::BeatRevives)
+            && let Write::Task { set, .. } = in_store(write.clone(), me)
+        {
+            return Wrote::Task(true, self.task(*set));
+        }
+        self.carry_out(write, current, me)
+    }
+
+    /// Carries a write out that no step asks for.
     pub fn carry_out(&mut self, write: Write, current: u16, me: Me) -> Wrote {
         let mut write = in_store(write, me);
         if let (Some(Broken::ReleaseCharged), Write::Task { set, .. }) = (self.broken, &mut write) {
@@ -377,7 +387,17 @@ impl Book {
         if let Write::RecordElement { .. } | Write::Bury { .. } = write {
             return self.carry_out_in_shard(&write, current);
         }
+        if let (Some(Broken::ForgottenWithoutGeneration), Write::Reopen { set, .. }) = (self.broken, &mut write) {
+            set.generations.clear();
+        }
         let mut job = self.job_at(current).clone();
+        if let (
+            Some(Broken::RecordBlindToClosing),
+            Write::Record { closing, .. } | Write::Fold { closing, .. } | Write::Close { closing, .. },
+        ) = (self.broken, &mut write)
+        {
+            *closing = job.closing;
+        }
         if let (Some(Broken::RecordTwice), Write::Record { task, .. }) = (self.broken, &write) {
             job.done.remove(task);
         }
@@ -390,7 +410,12 @@ impl Book {
             job.status = JobStatus::Running;
         }
         match apply(&write, Some(&Part::Job(Box::new(job)))) {
-            Some(Part::Job(job)) => Wrote::Job(true, self.job(*job)),
+            Some(Part::Job(mut job)) => {
+                if self.broken == Some(Broken::RedriveWithoutClosing) && matches!(write, Write::Reopen { .. }) {
+                    job.closing -= 1;
+                }
+                Wrote::Job(true, self.job(*job))
+            }
             _ => Wrote::Job(false, current),
         }
     }
@@ -578,5 +603,8 @@ fn settled_job(mut job: Job) -> Job {
     for closing in &mut job.closings {
         closing.at = NOW;
     }
+    // Nobody in the model reads when to look after it; of its pauses only whether there are any decides.
+    (job.check_shard, job.check_at) = (None, None);
+    job.paused = job.paused.filter(|pause| !pause.is_over()).map(|_| Pause { since: Some(NOW), ..Pause::default() });
     job
 }

@@ -45,10 +45,17 @@ impl Model for Protocol {
             ChargedAlone,
             FailedStaysUnrecorded,
             CompletesWhole,
-            NoDeadLetter
+            NoDeadLetter,
+            ClosingFences,
+            ClosingsNumbered,
+            ForgottenIsGone
         ];
+        assert_eq!(properties.len(), Promise::ALL.len(), "stateright checks every promise");
         properties.push(Property::always(QUIET, |protocol: &Self, state: &State| {
-            state.broken.is_some() || state.is_moving() || protocol.is_over(&protocol.book(), state)
+            let book = protocol.book();
+            // Whoever paused a job resumes it.
+            let is_paused = book.job_at(state.job).paused.is_some();
+            state.broken.is_some() || state.is_moving() || is_paused || protocol.is_over(&book, state)
         }));
         properties.push(Property::sometimes(OVER, |protocol: &Self, state: &State| {
             protocol.is_over(&protocol.book(), state)

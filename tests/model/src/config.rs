@@ -76,16 +76,16 @@ impl Graph {
     }
 }
 
-/// Every task of the job, in the graph's order, the finalizer's last.
+/// Every task of the job, in the graph's order, the finalizer's last: one for each closing.
 #[must_use]
-pub fn tasks_of(pipeline: &Pipeline) -> Vec<TaskId> {
+pub fn tasks_of(pipeline: &Pipeline, closings: u32) -> Vec<TaskId> {
     let elements = |step: &StepName| (0..WIDTH).map(|index| TaskId::element(step.clone(), index)).collect();
     let of_step = |step: &qsketch_core::pipeline::CheckedStep| match step.over {
         Some(_) => elements(&step.name),
         None => vec![TaskId::only(step.name.clone())],
     };
     let mut tasks: Vec<TaskId> = pipeline.steps().iter().flat_map(of_step).collect();
-    tasks.push(TaskId::closing(pipeline.finalizer().name.clone(), 0));
+    tasks.extend((0..closings).map(|closing| TaskId::closing(pipeline.finalizer().name.clone(), closing)));
     tasks
 }
 
@@ -119,10 +119,16 @@ pub enum Fault {
     Late,
     /// Somebody cancels the job.
     Cancel,
+    /// Somebody redrives the job, from what failed.
+    Redrive,
+    /// Somebody redrives the job from its second step, or from its only one.
+    RedriveFrom,
+    /// Somebody pauses the job; resuming it is no fault.
+    Pause,
 }
 
 impl Fault {
-    /// Every kind.
+    /// Every kind but what a person does to a job that is to go on, which has models of its own.
     pub const ALL: [Self; 13] = [
         Self::Crash,
         Self::LeaseLapse,
@@ -179,6 +185,16 @@ pub enum Broken {
     NothingCharged,
     /// A job is canceled whatever its status is.
     CanceledBlindly,
+    /// A redrive opens the job again without a new closing (against rule 6).
+    RedriveWithoutClosing,
+    /// A record and a closing do not compare the closing (against rule 6).
+    RecordBlindToClosing,
+    /// A redrive from a step forgets its records without a new generation (against rule 6).
+    ForgottenWithoutGeneration,
+    /// A heartbeat renews the lease whatever the task's part holds: it revives an attempt that is over.
+    BeatRevives,
+    /// Whoever resumes a job does not send what is ready (against rule 12).
+    ResumedSilently,
     /// A closing or a record is written whatever the job's status is.
     ClosedTwice,
     /// The finalizer's message is sent with the first step's successors, and the finalizer does not look whether the
@@ -226,6 +242,12 @@ pub enum Symmetry {
 }
 
 impl Config {
+    /// Whether a job may be redriven, once.
+    #[must_use]
+    pub fn is_redriven(&self) -> bool {
+        self.kinds.iter().any(|kind| matches!(kind, Fault::Redrive | Fault::RedriveFrom))
+    }
+
     /// A model of two workers with these faults.
     #[must_use]
     pub fn new(name: &'static str, graph: Graph, faults: u8, kinds: &[Fault]) -> Self {

@@ -31,11 +31,17 @@ pub enum Promise {
     CompletesWhole,
     /// No message of a sound job is moved to the dead letters.
     NoDeadLetter,
+    /// Rule 6: what was made for a closing counts for no other.
+    ClosingFences,
+    /// Invariant 7, second half: one notification for each closing.
+    ClosingsNumbered,
+    /// Rule 6: a redrive from a step forgets it.
+    ForgottenIsGone,
 }
 
 impl Promise {
     /// Every promise.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::OutputStays,
         Self::SuccessorsSeeTheRecorded,
         Self::InputsFirst,
@@ -50,6 +56,9 @@ impl Promise {
         Self::FailedStaysUnrecorded,
         Self::CompletesWhole,
         Self::NoDeadLetter,
+        Self::ClosingFences,
+        Self::ClosingsNumbered,
+        Self::ForgottenIsGone,
     ];
 
     /// The promise as a sentence.
@@ -72,6 +81,9 @@ impl Promise {
             Self::FailedStaysUnrecorded => "the task for which a job failed is never recorded",
             Self::CompletesWhole => "a job completes only once every task is recorded",
             Self::NoDeadLetter => "no message of a sound job goes to the dead letters",
+            Self::ClosingFences => "a record, a fold or a closing counts only for the closing that it was made for",
+            Self::ClosingsNumbered => "each closing of a job has a number of its own, and so a notification",
+            Self::ForgottenIsGone => "after a redrive from a step no task of that step is recorded",
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use qsketch_core::decide::{Act, Step, start_message};
-use qsketch_core::ids::{JobId, ShardId, TaskId, Tenant};
+use qsketch_core::decide::{Act, Drive, Step, start_message};
+use qsketch_core::ids::{JobId, ShardId, TaskId, Tenant, Which};
 use qsketch_core::message::Message;
 use qsketch_core::parts::{Done, Job, JobStatus};
 use qsketch_core::pipeline::Pipeline;
@@ -39,8 +39,9 @@ impl Protocol {
         let (id, tenant) = (JobId::try_from("job").expect("an id"), Tenant::try_from("tenant").expect("a tenant"));
         let job = Job::begun(id, tenant, &pipeline, NOW);
         let book = Mutex::new(Book::new(pipeline.clone(), config.broken));
-        let tasks = tasks_of(&pipeline);
-        let shards = shards_of(&pipeline, &tasks, &job);
+        let closings = if config.is_redriven() { 2 } else { 1 };
+        let tasks = tasks_of(&pipeline, closings);
+        let shards = shards_of(&pipeline, &tasks, &job, closings);
         assert!(shards.len() <= SHARDS, "the state has room for the shards");
         assert!(tasks.len() <= TASKS && config.processes.len() <= SLOTS, "the state has room for the configuration");
         Self { config, tasks, shards, pipeline, job, book }
@@ -74,7 +75,8 @@ impl Protocol {
     #[must_use]
     pub fn is_over(&self, book: &Book, state: &State) -> bool {
         let job = book.job_at(state.job);
-        job.status != JobStatus::Running && self.tasks.last().is_some_and(|last| job.done.contains_key(last))
+        let told = self.tasks.get(self.finalizer() + job.closing as usize);
+        job.status != JobStatus::Running && told.is_some_and(|told| job.done.contains_key(told))
     }
 
     /// The state after an action; none when it changes nothing.
@@ -93,26 +95,34 @@ impl Protocol {
         (turn.state != *state).then_some(turn.state)
     }
 
-    /// The number of the finalizer's task.
+    /// The number of the finalizer's task of the first closing: every task before it is a step's.
     #[must_use]
-    pub const fn finalizer(&self) -> usize {
-        self.tasks.len() - 1
+    pub fn finalizer(&self) -> usize {
+        self.tasks.len() - if self.config.is_redriven() { 2 } else { 1 }
     }
 
-    /// The number of the shard that holds a task's record; none where the part `job` does.
+    /// The number of a shard.
     #[must_use]
-    pub fn shard_of(&self, task: usize) -> Option<usize> {
-        let shard = route::shard_to_load(&self.pipeline, self.tasks.get(task)?, 0)?;
-        self.shards.iter().position(|known| *known == shard)
+    pub fn number_of(&self, shard: &ShardId) -> Option<usize> {
+        self.shards.iter().position(|known| known == shard)
+    }
+
+    /// Whether a task's record stands in a shard.
+    #[must_use]
+    pub fn is_sharded(&self, task: usize) -> bool {
+        !self.shards.is_empty() && self.tasks.get(task).is_some_and(|task| matches!(task.which(), Which::Element(_)))
+    }
+
+    /// The number of the shard that a drive looks into.
+    #[must_use]
+    pub fn shard_for(&self, drive: &Drive) -> Option<usize> {
+        self.number_of(&drive.shard_to_load(&self.pipeline)?)
     }
 
     /// A task's record in a state.
     #[must_use]
     pub fn record_of<'a>(&self, book: &'a Book, state: &State, task: usize) -> Option<&'a Done> {
-        let shard = |id: &ShardId| {
-            let index = self.shards.iter().position(|known| known == id)?;
-            book.shard_at(state.shards[index])
-        };
+        let shard = |id: &ShardId| book.shard_at(state.shards[self.number_of(id)?]);
         route::record_of(&self.pipeline, &self.tasks[task], book.job_at(state.job), shard)
     }
 
@@ -133,12 +143,15 @@ impl Protocol {
 }
 
 /// The shards of all wide steps, once every list is known.
-fn shards_of(pipeline: &Pipeline, tasks: &[TaskId], job: &Job) -> Vec<ShardId> {
+fn shards_of(pipeline: &Pipeline, tasks: &[TaskId], job: &Job, generations: u32) -> Vec<ShardId> {
     let mut known = job.clone();
     let list = Done { attempt: 1, at: NOW, width: Some(WIDTH) };
     known.done = tasks.iter().map(|task| (task.clone(), list.clone())).collect();
     let spans = pipeline.steps().iter().flat_map(|step| route::spans_of(pipeline, step, &known));
-    spans.map(|span| span.shard).collect()
+    let of = |shard: ShardId| {
+        (0..generations).map(move |of| ShardId::new(shard.step().clone(), of, shard.index())).collect::<Vec<_>>()
+    };
+    spans.flat_map(|span| of(span.shard)).collect()
 }
 
 /// What a drive does when it settles: the tasks to send to, then the last act, in this order but for one variant.

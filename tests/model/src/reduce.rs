@@ -1,6 +1,7 @@
 //! What makes two states one: what can't matter any more, and the names of drives that are alike.
 
 use qsketch_core::parts::JobStatus;
+use qsketch_core::route;
 
 use crate::state::{Copied, Phase};
 use crate::turn::Turn;
@@ -9,15 +10,17 @@ impl Turn<'_> {
     /// Forgets what can't matter any more: the parts of tasks that are settled, while no drive is at them.
     pub(crate) fn forget(&mut self) {
         let job = self.book.job_at(self.state.job);
+        if self.protocol.config.is_redriven() && job.closings.len() < 2 && job.status != JobStatus::Completed {
+            // A redrive takes every task up as it is.
+            return;
+        }
         let is_closed = job.status != JobStatus::Running;
         let settled: Vec<bool> = (self.protocol.tasks.iter().enumerate())
             // A record in a shard does not settle a task: until the shard is folded, a drive that loaded the job alone
             // goes by the task's part.
             .map(|(index, task)| {
-                let is_folded = self
-                    .protocol
-                    .shard_of(index)
-                    .is_some_and(|shard| job.folded.contains_key(&self.protocol.shards[shard]));
+                let span = route::span_of(&self.protocol.pipeline, task, job);
+                let is_folded = span.is_some_and(|span| job.folded.contains_key(&span.shard));
                 (is_closed && !self.is_finalizer(index)) || job.done.contains_key(task) || is_folded
             })
             .collect();

@@ -70,6 +70,8 @@ pub struct Slot {
     pub was_recorded: bool,
     /// Whether it has its process to itself.
     pub is_alone: bool,
+    /// Whether somebody but a drive has sent messages anew since it received its own: its receipt is of none of those.
+    pub is_outdated: bool,
 }
 
 /// One copy of a message.
@@ -122,6 +124,14 @@ impl State {
             *free = copy;
         }
         self.sort_copies(task);
+    }
+
+    /// Adds a copy of a task's message, in the place of an older one where there is no room: those say nothing new.
+    pub fn add_newer_copy(&mut self, task: usize) {
+        if !self.copies[task].contains(&Copied::None) {
+            self.copies[task][0] = Copied::None;
+        }
+        self.add_copy(task, Copied::Fresh);
     }
 
     /// The place of the copy that this slot received, while it is hidden for it.

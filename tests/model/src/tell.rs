@@ -3,7 +3,7 @@
 use qsketch_core::decide::{Act, Step};
 use qsketch_core::parts::Job;
 
-use crate::action::{Action, End, Reply};
+use crate::action::{Action, End, From, Reply};
 use crate::book::{Book, is_live};
 use crate::config::Broken;
 use crate::protocol::{Protocol, plan};
@@ -17,10 +17,12 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
     let of = |slot: u8| name(before.slots[usize::from(slot)].task);
     let who = |slot: u8| format!("w{slot}");
     let told = match action {
-        Action::Deliver { task, copy, slot } => {
+        Action::Deliver { task, copy, slot } | Action::DeliverOld { task, copy, slot } => {
+            let is_old = matches!(action, Action::DeliverOld { .. });
             let is_first = before.copies[usize::from(task)][usize::from(copy)] == Copied::Fresh;
             let times = if is_first { "for the first time" } else { "again" };
-            format!("{} receives {} {times}", who(slot), name(task))
+            let sent = if is_old { ", sent before the redrive" } else { "" };
+            format!("{} receives {} {times}{sent}", who(slot), name(task))
         }
         Action::Claim(slot, reply) => {
             format!("{} claims {}: {}{}", who(slot), of(slot), tell_part(&book, before, after, slot), lost(reply))
@@ -37,7 +39,8 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
             format!("{} reads task {}: {}", who(slot), of(slot), part(&book, before.tasks[task]))
         }
         Action::ReadShard(slot) => {
-            let shard = protocol.shard_of(before.slots[usize::from(slot)].task.into()).unwrap_or_default();
+            let drive = book.drives.value(before.slots[usize::from(slot)].drive);
+            let shard = protocol.shard_for(drive).unwrap_or_default();
             let (id, read) = (&protocol.shards[shard], tell_shard(&book, before.shards[shard]));
             format!("{} reads shard {id}: {read}", who(slot))
         }
@@ -99,6 +102,12 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
         Action::Late => "every deadline passes".to_owned(),
         Action::Cancel(Reply::Arrives) => "somebody cancels the job and sends its notification".to_owned(),
         Action::Cancel(_) => "somebody cancels the job and dies before sending its notification".to_owned(),
+        Action::Redrive(From::Failure) => format!("somebody redrives the job: {}", changes(&book, before, after)),
+        Action::Redrive(From::Step) => {
+            format!("somebody redrives the job from its second step: {}", changes(&book, before, after))
+        }
+        Action::Pause => "somebody pauses the job".to_owned(),
+        Action::Resume => "somebody resumes the job".to_owned(),
     };
     told + &begins(&book, protocol, before, after)
 }

@@ -5,12 +5,18 @@
 //! acknowledgement.
 
 use qsketch_core::cancel::{Canceling, cancel};
-use qsketch_core::decide::{Act, Drive, Step, start_message};
+use qsketch_core::decide::{Act, Drive, Step};
+use qsketch_core::ids::{StepName, TaskId};
 use qsketch_core::message::Message;
-use qsketch_core::parts::{JobStatus, Part};
+use qsketch_core::parts::{Job, JobStatus, Part};
+use qsketch_core::pause::{Pausing, pause, resume};
+use qsketch_core::pipeline::Pipeline;
+use qsketch_core::redrive::{Redriving, messages, redrive};
+use qsketch_core::route;
+use qsketch_core::time::Time;
 use qsketch_core::write::{Commit, Write};
 
-use crate::action::{Action, End, Reply};
+use crate::action::{Action, End, From, Reply};
 use crate::book::{Book, Heard, NOW, Wrote, now, owner};
 use crate::config::Broken;
 use crate::promise::Promise;
@@ -29,7 +35,13 @@ impl Turn<'_> {
     /// Takes the action; false when it can't be taken or changes nothing.
     pub(crate) fn act(&mut self, action: Action) -> bool {
         match action {
-            Action::Deliver { task, copy, slot } => self.deliver(task.into(), copy.into(), slot.into()),
+            Action::Deliver { task, copy, slot } => {
+                let job = self.book.job_at(self.state.job).clone();
+                self.deliver(task.into(), copy.into(), slot.into(), &job);
+            }
+            Action::DeliverOld { task, copy, slot } => {
+                self.deliver(task.into(), copy.into(), slot.into(), &self.protocol.job);
+            }
             Action::Claim(slot, reply) => return self.claim(slot.into(), reply),
             Action::ReadJob(slot) => self.read_job(slot.into()),
             Action::ReadTask(slot) => {
@@ -40,7 +52,7 @@ impl Turn<'_> {
             }
             Action::ReadShard(slot) => {
                 let slot = usize::from(slot);
-                let shard = self.protocol.shard_of(self.state.slots[slot].task.into());
+                let shard = self.protocol.shard_for(self.book.drives.value(self.state.slots[slot].drive));
                 self.state.slots[slot].answers.shard = shard.map(|shard| self.state.shards[shard]);
                 self.loaded(slot);
             }
@@ -72,6 +84,16 @@ impl Turn<'_> {
             Action::Crowded(slot) => self.hear(slot.into(), Heard::Crowded),
             Action::Late => self.state.is_late = true,
             Action::Cancel(reply) => return self.cancel(reply),
+            Action::Redrive(from) => return self.redrive(from),
+            Action::Pause => return self.pause(pause),
+            Action::Resume => {
+                if !self.pause(resume) {
+                    return false;
+                }
+                if self.protocol.config.broken != Some(Broken::ResumedSilently) {
+                    self.send_ready();
+                }
+            }
         }
         true
     }
@@ -92,8 +114,11 @@ impl Turn<'_> {
             if !is_held {
                 continue;
             }
-            let shard = self.protocol.shard_of(task).map_or(ABSENT, |shard| self.state.shards[shard]);
             let id = &self.protocol.tasks[task];
+            let generation = self.book.job_at(self.state.job).generation(id.step());
+            let shard = route::shard_to_load(&self.protocol.pipeline, id, generation);
+            let shard = shard.and_then(|shard| self.protocol.number_of(&shard));
+            let shard = shard.map_or(ABSENT, |shard| self.state.shards[shard]);
             let left = self.book.given_back(id, now, self.state.job, shard, self.state.is_late);
             self.state.left[task] = left;
             let charged = |part| self.book.task_at(part).map_or(0, |task| task.charged);
@@ -111,6 +136,48 @@ impl Turn<'_> {
             self.state.tasks[task] = part;
         }
         true
+    }
+
+    fn redrive(&mut self, from: From) -> bool {
+        let pipeline = &self.protocol.pipeline;
+        let job = self.book.job_at(self.state.job);
+        let told = self.protocol.finalizer() + job.closing as usize;
+        let finalizer = self.book.task_at(self.state.tasks[told]);
+        let step = pipeline.steps().get(1).unwrap_or(pipeline.start());
+        let from = (from == From::Step).then_some(&step.name);
+        let Redriving::Write(write) = redrive(pipeline, job, finalizer, from, now(self.state.is_late)) else {
+            return false;
+        };
+        let Wrote::Job(true, opened) = self.book.carry_out(write, self.state.job, self.protocol.me(0)) else {
+            return false;
+        };
+        self.state.job = opened;
+        let is_of_step = |task: &TaskId| from.is_some_and(|from| task.step() == from);
+        let forgotten = (0..self.protocol.finalizer()).filter(|task| is_of_step(&self.protocol.tasks[*task]));
+        if forgotten.into_iter().any(|task| self.protocol.record_of(self.book, &self.state, task).is_some()) {
+            self.breaks(Promise::ForgottenIsGone);
+        }
+        self.send_ready();
+        true
+    }
+
+    fn pause(&mut self, change: fn(&Pipeline, &Job, Option<&StepName>, Time) -> Pausing) -> bool {
+        let Pausing::Write(write) = change(&self.protocol.pipeline, self.book.job_at(self.state.job), None, NOW) else {
+            return false;
+        };
+        match self.book.carry_out(write, self.state.job, self.protocol.me(0)) {
+            Wrote::Job(true, changed) => self.state.job = changed,
+            _ => return false,
+        }
+        true
+    }
+
+    /// Sends the messages of all ready tasks, as a person who redrives or resumes.
+    fn send_ready(&mut self) {
+        self.state.slots.iter_mut().for_each(|slot| slot.is_outdated = slot.phase != Phase::Idle);
+        for message in messages(&self.protocol.pipeline, self.book.job_at(self.state.job)) {
+            self.state.add_newer_copy(self.protocol.index_of(&message));
+        }
     }
 
     fn cancel(&mut self, reply: Reply) -> bool {
@@ -133,12 +200,12 @@ impl Turn<'_> {
         true
     }
 
-    fn deliver(&mut self, task: usize, copy: usize, slot: usize) {
+    /// Delivers a copy that was sent by somebody who knew the job like this.
+    fn deliver(&mut self, task: usize, copy: usize, slot: usize, job: &Job) {
         let receives = if self.state.copies[task][copy] == Copied::Fresh { 1 } else { 2 };
         self.state.copies[task][copy] = Copied::Held(number(slot));
         self.state.sort_copies(task);
-        let mut message = start_message(&self.protocol.pipeline, &self.protocol.job);
-        message.task = self.protocol.tasks[task].clone();
+        let message = Message::to(&self.protocol.pipeline, job, self.protocol.tasks[task].clone());
         let drive = self.book.drives.number(Drive::new(message, owner("me")));
         self.state.slots[slot] = Slot { task: number(task), drive, ..Slot::default() };
         self.hear(slot, Heard::Delivered(receives));
@@ -147,39 +214,49 @@ impl Turn<'_> {
     /// Carries a write out on the part that it is about.
     fn write(&mut self, slot: usize, step: u32) -> Wrote {
         let task = usize::from(self.state.slots[slot].task);
-        let (is_claim, is_tombstone, current) = match self.book.steps.value(step) {
+        let closing = self.book.job_at(self.state.job).closing;
+        let (mut is_claim, mut is_tombstone, mut is_of_now, mut place) = (false, false, true, 0);
+        let current = match self.book.steps.value(step) {
             Step::ClaimBesideLoad(write) | Step::Commit(write @ Write::Task { .. }) => {
-                (write.is_claim(), false, self.state.tasks[task])
+                is_claim = write.is_claim();
+                self.state.tasks[task]
             }
-            Step::Commit(write @ (Write::RecordElement { .. } | Write::Bury { .. })) => {
-                let shard = self.protocol.shard_of(task).expect("an element of a wide step");
-                (false, matches!(write, Write::Bury { .. }), self.state.shards[shard])
+            Step::Commit(write @ (Write::RecordElement { shard, .. } | Write::Bury { shard, .. })) => {
+                is_tombstone = matches!(write, Write::Bury { .. });
+                place = self.protocol.number_of(shard).expect("a shard of the model");
+                self.state.shards[place]
             }
-            _ => (false, false, self.state.job),
+            Step::Commit(
+                Write::Record { closing: of, .. } | Write::Fold { closing: of, .. } | Write::Close { closing: of, .. },
+            ) => {
+                is_of_now = *of == closing;
+                self.state.job
+            }
+            _ => self.state.job,
         };
         let wrote = self.book.write(step, current, self.protocol.me(slot));
+        if !is_of_now && matches!(wrote, Wrote::Job(true, _)) {
+            self.breaks(Promise::ClosingFences);
+        }
         let is_skipped = is_tombstone && self.protocol.config.broken == Some(Broken::TombstoneSkipped);
         if !is_skipped {
-            self.keep(task, wrote);
+            self.keep(task, place, wrote);
         }
-        if is_claim && matches!(wrote, Wrote::Task(true, _)) && self.protocol.shard_of(task).is_some() {
+        if is_claim && matches!(wrote, Wrote::Task(true, _)) && self.protocol.is_sharded(task) {
             let is_recorded = self.protocol.record_of(self.book, &self.state, task).is_some();
             self.state.slots[slot].was_recorded = is_recorded;
         }
         wrote
     }
 
-    fn keep(&mut self, task: usize, wrote: Wrote) {
+    fn keep(&mut self, task: usize, shard: usize, wrote: Wrote) {
         match wrote {
             Wrote::Job(true, job) => self.state.job = job,
             Wrote::Task(true, part) => {
                 self.check_lease(task, part);
                 self.state.tasks[task] = part;
             }
-            Wrote::Shard(true, part) => {
-                let shard = self.protocol.shard_of(task).expect("an element of a wide step");
-                self.state.shards[shard] = part;
-            }
+            Wrote::Shard(true, part) => self.state.shards[shard] = part,
             Wrote::Job(false, _) | Wrote::Task(false, _) | Wrote::Shard(false, _) => {}
         }
     }
@@ -212,10 +289,7 @@ impl Turn<'_> {
     /// Goes on once all answers are there.
     fn loaded(&mut self, slot: usize) {
         let Slot { phase, answers, task, .. } = self.state.slots[slot];
-        let shard = match self.protocol.shard_of(task.into()) {
-            Some(_) => answers.shard,
-            None => Some(ABSENT),
-        };
+        let shard = if self.protocol.is_sharded(task.into()) { answers.shard } else { Some(ABSENT) };
         let heard = match (phase, answers.job, answers.task, shard) {
             (Phase::ClaimBesideLoad, Some(job), Some(task), _) => Heard::Claimed(answers.is_written, task, job),
             (Phase::Load, Some(job), Some(task), Some(shard)) => Heard::Loaded(job, task, shard),
@@ -272,8 +346,8 @@ impl Turn<'_> {
         let (task, me) = (usize::from(task), self.protocol.me(slot));
         let Some(hold) = self.book.drives.value(drive).hold(&self.protocol.pipeline) else { return false };
         let write = hold.beat(None, now(self.state.is_late));
-        let wrote = self.book.carry_out(write, self.state.tasks[task], me);
-        self.keep(task, wrote);
+        let wrote = self.book.carry_out_beat(write, self.state.tasks[task], me);
+        self.keep(task, 0, wrote);
         let Wrote::Task(is_written, part) = wrote else { return false };
         let seen = self.book.seen_by(part, me);
         let found = self.book.task_at(seen).map(|task| Part::Task(Box::new(task.clone())));
@@ -372,10 +446,11 @@ impl Turn<'_> {
         if phase == Phase::Settle {
             step = self.bend(slot, heard, step);
         }
-        let Slot { task, was_recorded, is_alone, .. } = self.state.slots[slot];
+        let Slot { task, was_recorded, is_alone, is_outdated, .. } = self.state.slots[slot];
         let (drive, was_recorded) = if phase == Phase::Settle { (0, false) } else { (drive, was_recorded) };
         let answers = crate::state::Answers::default();
-        self.state.slots[slot] = Slot { phase, task, act: 0, drive, step, answers, was_recorded, is_alone };
+        self.state.slots[slot] =
+            Slot { phase, task, act: 0, drive, step, answers, was_recorded, is_alone, is_outdated };
         match phase {
             Phase::Settle => self.retire(slot),
             Phase::Work => self.check_work(slot),
@@ -397,7 +472,7 @@ impl Turn<'_> {
     fn bend(&mut self, slot: usize, heard: Heard, step: u32) -> u32 {
         let plan = plan(self.protocol, self.book.steps.value(step));
         let is_own_write = matches!(heard, Heard::JobCommitted(true, _));
-        let is_closed = plan.sends.iter().any(|task| *task == self.protocol.finalizer());
+        let is_closed = plan.sends.iter().any(|task| *task >= self.protocol.finalizer());
         let is_final = self.is_finalizer(self.state.slots[slot].task.into());
         let is_dropped = match self.protocol.config.broken {
             Some(Broken::ClosedJustAcknowledged) => is_closed && !is_own_write,

@@ -2,7 +2,7 @@
 
 use qsketch_core::decide::Step;
 use qsketch_core::ids::TaskId;
-use qsketch_core::parts::{Closing, Done, JobStatus, Task, Verdict};
+use qsketch_core::parts::{Closing, Done, Job, JobStatus, Task, Verdict};
 use qsketch_core::route;
 
 use crate::book::is_live;
@@ -44,8 +44,15 @@ impl Turn<'_> {
             || route::is_ready(&self.protocol.pipeline, spec, job)
                 && inputs.into_iter().all(|input| self.protocol.record_of(self.book, &self.state, input).is_some());
         let is_within = drive.task().is_some_and(|task| {
-            task.charged < maximum && task.attempt <= maximum + task.released + task.overloaded + task.crashed
+            // Of a later closing, what came before it is not counted here.
+            let is_first = task.closing == 0 || is_final;
+            task.charged < maximum
+                && (!is_first || task.attempt <= maximum + task.released + task.overloaded + task.crashed)
         });
+        if drive.job().is_some_and(|known| known.closing != job.closing) {
+            // It was redriven while this drive was on its way: what it makes does not count.
+            return;
+        }
         let kept = [
             (!is_final || job.status != JobStatus::Running, Promise::FinalizerLast),
             (is_ready, Promise::InputsFirst),
@@ -66,7 +73,7 @@ impl Turn<'_> {
     fn runs_again(&self, slot: usize) -> bool {
         let Slot { task, was_recorded, .. } = self.state.slots[slot];
         let is_recorded = self.protocol.record_of(self.book, &self.state, task.into()).is_some();
-        if self.protocol.shard_of(task.into()).is_some() { was_recorded } else { is_recorded }
+        if self.protocol.is_sharded(task.into()) { was_recorded } else { is_recorded }
     }
 
     /// What must hold when a task's part is written.
@@ -76,7 +83,8 @@ impl Turn<'_> {
         };
         let owner_of = |task: &Task| task.lease.as_ref().map(|lease| lease.owner.clone());
         let is_claim = owner_of(new).is_some() && owner_of(new) != owner_of(old);
-        let is_taken = is_claim && (is_live(old) || new.attempt <= old.attempt);
+        let is_live = is_live(old) && new.closing <= old.closing;
+        let is_taken = is_claim && (is_live || new.attempt <= old.attempt);
         let is_beyond = new.charged > ATTEMPTS_MAX.max(FINALIZER_ATTEMPTS_MAX * u32::from(self.is_finalizer(task)));
         if is_taken || new.attempt < old.attempt {
             self.breaks(Promise::LeaseStays);
@@ -86,8 +94,8 @@ impl Turn<'_> {
         }
     }
 
-    pub(crate) const fn is_finalizer(&self, task: usize) -> bool {
-        task == self.protocol.finalizer()
+    pub(crate) fn is_finalizer(&self, task: usize) -> bool {
+        task >= self.protocol.finalizer()
     }
 
     /// What must hold between the job before and after.
@@ -97,8 +105,12 @@ impl Turn<'_> {
         }
         self.check_shards();
         let (old, new) = (self.book.job_at(self.before.job), self.book.job_at(self.state.job));
-        let stays = old.done.iter().all(|(task, done)| new.done.get(task) == Some(done))
-            && old.folded.keys().all(|shard| new.folded.contains_key(shard));
+        let is_redrive = is_redrive(old, new);
+        let stays = old
+            .done
+            .iter()
+            .all(|(task, done)| new.done.get(task) == Some(done) || is_redrive && !new.done.contains_key(task))
+            && old.folded.keys().all(|shard| is_redrive || new.folded.contains_key(shard));
         let is_recorded = |task| self.protocol.record_of(self.book, &self.state, task).is_some();
         let is_whole = new.status != JobStatus::Completed || (0..self.protocol.finalizer()).all(is_recorded);
         let failed =
@@ -106,8 +118,11 @@ impl Turn<'_> {
         let failed = failed.and_then(|failed| self.protocol.tasks.iter().position(|task| task == failed));
         let is_kept_out = !failed.is_some_and(is_recorded);
         let closed = old.status != JobStatus::Running;
-        let is_caused = closed || new.closings.last().is_none_or(|closing| self.is_caused(closing));
-        let is_reopened = closed && (new.status != old.status || new.closings != old.closings);
+        let is_numbered = new.status == JobStatus::Running || new.closings.len() == new.closing as usize + 1;
+        let is_caused = closed
+            || new.status == JobStatus::Running
+            || new.closings.last().is_none_or(|closing| self.is_caused(closing));
+        let is_reopened = closed && !is_redrive && (new.status != old.status || new.closings != old.closings);
         if !stays {
             self.breaks(Promise::OutputStays);
         }
@@ -122,6 +137,9 @@ impl Turn<'_> {
         }
         if !is_whole {
             self.breaks(Promise::CompletesWhole);
+        }
+        if !is_numbered {
+            self.breaks(Promise::ClosingsNumbered);
         }
     }
 
@@ -145,8 +163,19 @@ impl Turn<'_> {
             return matches!(closing.verdict, Verdict::Completed | Verdict::Canceled);
         };
         let Some(part) = self.book.task_at(self.state.tasks[index]) else { return self.state.is_late };
+        if part.closing > 0 {
+            // What an earlier closing used up is in the numbers, but for what is charged.
+            let is_used_up = part.charged >= ATTEMPTS_MAX && part.lease.is_none();
+            return self.state.is_late || is_used_up || part.attempts.last().is_some_and(|last| last.is_final);
+        }
         let is_used_up =
             part.attempt - part.released - part.overloaded - part.crashed >= ATTEMPTS_MAX && part.lease.is_none();
         self.state.is_late || is_used_up || part.attempts.last().is_some_and(|last| last.is_final)
     }
+}
+
+/// Whether a closed job was opened again, with a number of its own for the closing ahead, and nothing recorded in between.
+fn is_redrive(old: &Job, new: &Job) -> bool {
+    let is_opened = old.status != JobStatus::Running && new.status == JobStatus::Running;
+    is_opened && new.closings == old.closings && new.done.keys().all(|task| old.done.contains_key(task))
 }

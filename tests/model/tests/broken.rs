@@ -166,3 +166,36 @@ fn a_give_back_without_footing_takes_the_task_from_whoever_has_it_by_then() {
 fn a_cancellation_that_does_not_look_closes_a_closed_job_again() {
     caught(Broken::CanceledBlindly, Graph::One, &[0, 1], 1, &[Fault::Cancel], Promise::ClosingStays.sentence());
 }
+
+/// A job that fails, or is canceled, and is redriven while an attempt of before is still at work.
+const REDRIVEN: [Fault; 4] = [Fault::Cancel, Fault::Redrive, Fault::RedriveFrom, Fault::VisibilityLapse];
+
+#[test]
+fn a_redrive_without_a_new_closing_leaves_the_second_closing_without_a_notification() {
+    let promise = Promise::ClosingsNumbered.sentence();
+    caught(Broken::RedriveWithoutClosing, Graph::One, &[0, 1], 2, &REDRIVEN, promise);
+}
+
+#[test]
+fn a_record_that_does_not_compare_the_closing_counts_in_a_job_that_was_redriven() {
+    let promise = Promise::ClosingFences.sentence();
+    caught(Broken::RecordBlindToClosing, Graph::One, &[0, 1], 3, &REDRIVEN, promise);
+}
+
+#[test]
+fn a_step_that_is_forgotten_without_a_new_generation_is_found_recorded_in_its_old_shard() {
+    let kinds = [Fault::FinalFailure, Fault::RedriveFrom];
+    let promise = Promise::ForgottenIsGone.sentence();
+    caught(Broken::ForgottenWithoutGeneration, Graph::OneShard, &[0, 1], 2, &kinds, promise);
+}
+
+#[test]
+fn a_heartbeat_that_looks_at_nothing_revives_an_attempt_that_is_over() {
+    let kinds = [Fault::LeaseLapse, Fault::VisibilityLapse];
+    caught(Broken::BeatRevives, Graph::One, &[0, 1], 2, &kinds, Promise::LeaseStays.sentence());
+}
+
+#[test]
+fn a_job_that_is_resumed_without_a_word_stays_where_it_is() {
+    caught(Broken::ResumedSilently, Graph::One, &[0, 1], 1, &[Fault::Pause], CAN_END);
+}

@@ -115,6 +115,57 @@ fn three_drives_in_two_processes_keep_every_promise_through_any_two_faults() {
     );
 }
 
+/// What ends a job or an attempt, or comes late to a job that was redriven.
+const AROUND_A_REDRIVE: [Fault; 8] = [
+    Fault::FinalFailure,
+    Fault::Cancel,
+    Fault::Redrive,
+    Fault::RedriveFrom,
+    Fault::Crash,
+    Fault::LeaseLapse,
+    Fault::VisibilityLapse,
+    Fault::Dropped,
+];
+
+/// What may happen around a pause. Not that a message is delivered twice: of two drives one may acknowledge on a job that it
+/// read paused and unrecorded, while the other records and dies; then only the reconciler finds the job.
+const AROUND_A_PAUSE: [Fault; 6] =
+    [Fault::Pause, Fault::Crash, Fault::LostReply, Fault::Failure, Fault::FinalFailure, Fault::Stop];
+
+#[test]
+fn a_line_that_is_paused_keeps_every_promise() {
+    exhaust(Config::new("a → b, paused, 3 faults", Graph::Line, 3, &AROUND_A_PAUSE));
+}
+
+#[test]
+fn a_diamond_that_is_paused_keeps_every_promise() {
+    exhaust(Config::new("a → (b ∥ c) → d, paused, 2 faults", Graph::Diamond, 2, &AROUND_A_PAUSE));
+}
+
+/// A closing and a redrive, late completions of the attempts before it included, and nothing else.
+const REDRIVEN: [Fault; 4] = [Fault::FinalFailure, Fault::Cancel, Fault::Redrive, Fault::RedriveFrom];
+
+#[test]
+fn one_step_that_is_redriven_keeps_every_promise() {
+    exhaust(Config::new("a, redriven, 3 faults", Graph::One, 3, &AROUND_A_REDRIVE));
+}
+
+#[test]
+fn a_line_that_is_redriven_keeps_every_promise() {
+    exhaust(Config::new("a → b, redriven, 3 faults", Graph::Line, 3, &AROUND_A_REDRIVE));
+}
+
+#[test]
+fn a_fork_that_is_redriven_keeps_every_promise() {
+    exhaust(Config::new("a → (b ∥ c), failed or canceled, then redriven", Graph::Fork, 2, &REDRIVEN));
+}
+
+#[test]
+fn elements_of_one_shard_that_are_redriven_keep_every_promise() {
+    let name = "a → b#0..1 in one shard, failed, then redriven from b";
+    exhaust(Config::new(name, Graph::OneShard, 2, &[Fault::FinalFailure, Fault::RedriveFrom]));
+}
+
 #[test]
 #[ignore = "minutes and gigabytes: run it after a change of the protocol"]
 fn a_diamond_keeps_every_promise_through_any_three_faults() {
