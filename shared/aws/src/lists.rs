@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use qsketch_core::parts::tenant_day;
-use qsketch_core::size::TENANT_INDEX;
+use qsketch_core::size::{CHECK_INDEX, TENANT_INDEX};
 use qsketch_core::{Job, JobId, Time};
-use qsketch_runtime::ports::{DayPage, LOAD_MAX, Lists, Place, Places, PortError, PortErrorKind};
+use qsketch_runtime::ports::{DayPage, Due, DuePage, Dues, LOAD_MAX, Lists, Place, Places, PortError, PortErrorKind};
 
 use crate::error::port_error;
 use crate::table::{DynamoTable, Item, JOB, number, text};
@@ -37,14 +37,26 @@ impl Lists for DynamoTable {
             .set_return_consumed_capacity(self.capacity());
         let output = request.send().await.map_err(|error| port_error(what(), error))?;
         self.listed(output.consumed_capacity.as_slice());
-        let place = |item: &Item| {
-            let created_at = item.get("created_at")?.as_n().ok()?.parse().ok().map(Time)?;
-            let job = JobId::try_from(item.get("job_id")?.as_s().ok()?.as_str()).ok()?;
-            Some(Place { created_at, job })
-        };
-        let damaged = || PortError::new(what(), PortErrorKind::Damaged).because("an entry of the index has no job");
-        let places = output.items().iter().map(|item| place(item).ok_or_else(damaged)).collect::<Result<_, _>>()?;
-        Ok(Places { places, has_more: output.last_evaluated_key.is_some_and(|key| !key.is_empty()) })
+        let entries = entries(&what, "created_at", output.items())?;
+        let places = entries.into_iter().map(|(created_at, job)| Place { created_at, job }).collect();
+        Ok(Places { places, has_more: has_more(output.last_evaluated_key) })
+    }
+
+    async fn due(&self, page: &DuePage) -> Result<Dues, PortError> {
+        let what = || format!("list the jobs of {} to look after in table {}", page.shard, self.table);
+        let request = self.client.query().table_name(&self.table).index_name(CHECK_INDEX.name);
+        let request = request
+            .key_condition_expression("check_shard = :shard AND check_at <= :until")
+            .expression_attribute_values(":shard", text(&page.shard))
+            .expression_attribute_values(":until", number(page.until.0))
+            .limit(i32::try_from(page.most).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(page.after.as_ref().map(|after| due_key(&page.shard, after)))
+            .set_return_consumed_capacity(self.capacity());
+        let output = request.send().await.map_err(|error| port_error(what(), error))?;
+        self.listed(output.consumed_capacity.as_slice());
+        let entries = entries(&what, "check_at", output.items())?;
+        let due = entries.into_iter().map(|(check_at, job)| Due { check_at, job }).collect();
+        Ok(Dues { due, has_more: has_more(output.last_evaluated_key) })
     }
 
     async fn jobs(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Result<Job, PortError>>, PortError> {
@@ -82,6 +94,25 @@ impl Lists for DynamoTable {
 
 fn part(name: &str, value: &str) -> (String, AttributeValue) {
     (name.to_owned(), text(value))
+}
+
+/// The time and the job of each entry of an index.
+fn entries(what: &impl Fn() -> String, time: &str, items: &[Item]) -> Result<Vec<(Time, JobId)>, PortError> {
+    let entry = |item: &Item| {
+        let at = item.get(time)?.as_n().ok()?.parse().ok().map(Time)?;
+        Some((at, JobId::try_from(item.get("job_id")?.as_s().ok()?.as_str()).ok()?))
+    };
+    let damaged = || PortError::new(what(), PortErrorKind::Damaged).because("an entry of the index has no job");
+    items.iter().map(|item| entry(item).ok_or_else(damaged)).collect()
+}
+
+fn has_more(last: Option<Item>) -> bool {
+    last.is_some_and(|key| !key.is_empty())
+}
+
+fn due_key(shard: &str, due: &Due) -> HashMap<String, AttributeValue> {
+    let check_at = ("check_at".to_owned(), number(due.check_at.0));
+    [part("check_shard", shard), check_at, part("job_id", due.job.as_str()), part("part", JOB)].into()
 }
 
 /// An entry of the index as a query wants it: the index's keys and the table's.

@@ -1,8 +1,9 @@
-//! The writes of the part `job` that people ask for: reopening, pausing, and the end of its time in the table.
+//! The writes of the part `job` that people and the reconciler make: reopening, pausing, the next look, and the end of its
+//! time in the table.
 
 use qsketch_core::parts::Pause;
 use qsketch_core::write::Reopened;
-use qsketch_core::{Commit, JobId, TaskId};
+use qsketch_core::{Commit, JobId, TaskId, Time};
 use qsketch_runtime::ports::PortError;
 
 use crate::table::{Condition, DynamoTable, JOB, number, text};
@@ -77,5 +78,15 @@ impl DynamoTable {
             .name("#expires_at", "expires_at")
             .value(":expires_at", number(expires_at));
         self.update(job, JOB, "SET #expires_at = :expires_at", condition).await
+    }
+
+    pub(crate) async fn look(&self, job: &JobId, seen: Time, next: Option<Time>) -> Result<Commit, PortError> {
+        let condition =
+            Condition::new("#check_at = :seen").name("#check_at", "check_at").value(":seen", number(seen.0));
+        let (update, condition) = match next {
+            Some(next) => ("SET #check_at = :next", condition.value(":next", number(next.0))),
+            None => ("REMOVE #check_at, #check_shard", condition.name("#check_shard", "check_shard")),
+        };
+        self.update(job, JOB, update, condition).await
     }
 }

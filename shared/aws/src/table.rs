@@ -419,6 +419,7 @@ impl Table for DynamoTable {
             }
             Write::Pause { closing, changes, set } => self.pause(job, *closing, *changes, set).await,
             Write::Expire { closing, expires_at } => self.expire(job, *closing, *expires_at).await,
+            Write::Look { seen, next } => self.look(job, *seen, *next).await,
         }
     }
 }

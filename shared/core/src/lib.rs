@@ -13,6 +13,7 @@
 //!   cancel     what to do to cancel a job, as it is now
 //!   redrive    what to do to run a closed job again, and what that means for each step
 //!   pause      what to do to pause and resume a job or a step of it
+//!   reconcile  what to mend of a job that nobody may be at work on
 //!   message    the pointer that travels through a queue
 //!   size       how large a part is as an item, and what reading and writing it is billed
 //! ```
@@ -34,6 +35,7 @@ pub mod message;
 pub mod parts;
 pub mod pause;
 pub mod pipeline;
+pub mod reconcile;
 pub mod redrive;
 pub mod route;
 pub mod shard;

@@ -94,6 +94,25 @@ pub const KEEP_AFTER_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Until when nobody looks after a job that seems quiet.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The longest time between two looks at a job of which something stands still. Up to it, a look follows after as long as
+/// that has stood still: 2 min, 4, 8.
+pub const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// The shortest time between two looks at a job.
+pub const LOOK_INTERVAL_MIN: Duration = Duration::from_secs(30);
+
+/// How many messages may wait in a queue that counts as empty: its numbers are about right, and somebody has just sent.
+pub const ABOUT_EMPTY: u64 = 10;
+
+/// How many messages one sweep sends again into a queue that is not about empty: those that stood still longest.
+///
+/// A task that waits in a backlog looks like one whose message is lost. Lost ones are the oldest, so a few a minute find
+/// them; and a backlog can't grow by them unless fewer than these leave it in a minute.
+pub const RESENDS_IN_BACKLOG_MAX: usize = 10;
+
+/// For how long after a closing its notification is tried anew, once its attempts are used up.
+pub const NOTIFY_FOR: Duration = Duration::from_secs(24 * 3_600);
+
 /// Over how many keys the index of jobs to look after is spread: one key carries 1,000 writes/s.
 ///
 /// # Source
@@ -103,4 +122,5 @@ pub const CHECK_SHARDS: u32 = 16;
 const _: () = assert!(INLINE_WIDTH_MAX >= 1 && WIDTH_MAX >= INLINE_WIDTH_MAX, "a mapped step may have one element");
 const _: () = assert!(CRASHES_MAX >= CRASHES_IN_COMPANY_MAX, "a crash in company is not charged");
 const _: () = assert!(SHARD_WIDTH >= 1, "a shard holds a record");
+const _: () = assert!(LOOK_INTERVAL_MAX.as_secs() >= PATIENCE.as_secs(), "looks get rarer, not more frequent");
 const _: () = assert!(ATTEMPTS_KEPT_MAX >= 2, "the story shows at least the first failure and the last");

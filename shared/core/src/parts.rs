@@ -286,13 +286,23 @@ pub fn tenant_day(tenant: &Tenant, at: Time) -> String {
     format!("{tenant}#{}", at.day())
 }
 
+/// The shards of the index of jobs to look after: every open job stands in one of them.
+pub fn check_shards() -> impl Iterator<Item = String> {
+    (0..CHECK_SHARDS).map(check_shard_name)
+}
+
+fn check_shard_name(index: u32) -> String {
+    format!("check#{index}")
+}
+
 pub(crate) fn check_shard(id: &JobId) -> String {
     // FNV-1a: any even spread will do, as long as every release computes the same.
     let hash = id
         .as_str()
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    format!("check#{}", hash % u64::from(CHECK_SHARDS))
+    // Less than the number of shards, so it fits.
+    check_shard_name(u32::try_from(hash % u64::from(CHECK_SHARDS)).unwrap_or_default())
 }
 
 /// How an attempt ended that was not recorded.

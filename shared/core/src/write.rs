@@ -151,6 +151,13 @@ pub enum Write {
         /// When the table may delete the part `job`, in seconds since the epoch.
         expires_at: u64,
     },
+    /// When to look after a job again: on one that was to be looked after at that time. Of several that look, one wins.
+    Look {
+        /// When it was to be looked after.
+        seen: Time,
+        /// When to look again; none where nothing is left to look after.
+        next: Option<Time>,
+    },
 }
 
 /// What a redrive makes of a job, beside its status and the number of the closing ahead, which is one more.
@@ -203,6 +210,7 @@ impl Write {
             Self::Reopen { .. } => "reopen",
             Self::Pause { .. } => "pause",
             Self::Expire { .. } => "expire",
+            Self::Look { .. } => "look",
         }
     }
 }
@@ -317,6 +325,14 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
                 Part::Job(job)
             })
         }
+        (Write::Look { seen, next }, Some(Part::Job(job))) => (job.check_at == Some(*seen)).then(|| {
+            let mut job = job.clone();
+            job.check_at = *next;
+            if next.is_none() {
+                job.check_shard = None;
+            }
+            Part::Job(job)
+        }),
         (Write::CreateInput(_) | Write::CreateJob(_), Some(_))
         | (
             Write::Record { .. }
@@ -325,7 +341,8 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
             | Write::Close { .. }
             | Write::Reopen { .. }
             | Write::Pause { .. }
-            | Write::Expire { .. },
+            | Write::Expire { .. }
+            | Write::Look { .. },
             _,
         ) => None,
     }

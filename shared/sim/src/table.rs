@@ -6,10 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use qsketch_core::parts::tenant_day;
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::size::{Consistency, Item, READ_UNIT_PARTS, TENANT_INDEX, WriteUnits, read_halves, refused, written};
+use qsketch_core::size::{
+    CHECK_INDEX, Consistency, Index, Item, READ_UNIT_PARTS, TENANT_INDEX, WriteUnits, read_halves, refused, written,
+};
 use qsketch_core::write::apply;
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Time, Write};
-use qsketch_runtime::ports::{DayPage, Parts, Place, Places};
+use qsketch_runtime::ports::{DayPage, Due, DuePage, Dues, Parts, Place, Places};
 use qsketch_runtime::{Lists, PortError, PortErrorKind, Table};
 
 use crate::world::{Actor, Port, Request, World};
@@ -60,6 +62,8 @@ pub(crate) struct Items {
     parts: BTreeMap<(JobId, Key), Part>,
     /// The index of tenants and days.
     listed: BTreeMap<String, BTreeSet<Place>>,
+    /// The index of jobs to look after.
+    checked: BTreeMap<String, BTreeSet<Due>>,
     pipelines: BTreeMap<PipelineHash, String>,
     pub(crate) committed: Vec<Committed>,
     pub(crate) units: Units,
@@ -186,6 +190,10 @@ impl Lists for SimTable {
         self.read("places", day.clone(), |items| Ok(items.places(&day, page))).await
     }
 
+    async fn due(&self, page: &DuePage) -> Result<Dues, PortError> {
+        self.read("due", page.shard.clone(), |items| Ok(items.due(page))).await
+    }
+
     async fn jobs(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Result<Job, PortError>>, PortError> {
         let look = |items: &mut Items| {
             let found = jobs.iter().filter_map(|id| {
@@ -211,14 +219,27 @@ impl Items {
             .skip_while(|place| page.after.as_ref().is_some_and(|after| *place >= after))
             .take_while(|place| place.created_at >= page.since);
         let places: Vec<Place> = asked.take(page.most).cloned().collect();
-        let entry = |place: &Place| {
-            let key = (place.job.clone(), Key::Job);
-            self.parts.get(&key).and_then(|part| item_of(&key, part).entry_bytes(TENANT_INDEX)).unwrap_or(0)
-        };
-        let bytes = places.iter().map(entry).sum();
+        let bytes = places.iter().map(|place| self.entry_bytes(&place.job, TENANT_INDEX)).sum();
         self.units.list(bytes);
         // The store stops at the number that was asked for, and does not look whether there is one more.
         Places { has_more: places.len() == page.most, places }
+    }
+
+    fn due(&mut self, page: &DuePage) -> Dues {
+        let of_shard = self.checked.get(&page.shard).into_iter().flatten();
+        let asked = of_shard
+            .skip_while(|due| page.after.as_ref().is_some_and(|after| *due <= after))
+            .take_while(|due| due.check_at <= page.until);
+        let due: Vec<Due> = asked.take(page.most).cloned().collect();
+        let bytes = due.iter().map(|due| self.entry_bytes(&due.job, CHECK_INDEX)).sum();
+        self.units.list(bytes);
+        Dues { has_more: due.len() == page.most, due }
+    }
+
+    /// What a job's entry in an index has, in bytes.
+    fn entry_bytes(&self, job: &JobId, index: Index) -> u64 {
+        let key = (job.clone(), Key::Job);
+        self.parts.get(&key).and_then(|part| item_of(&key, part).entry_bytes(index)).unwrap_or(0)
     }
 
     pub(crate) fn job(&mut self, job: &JobId) -> Option<&Job> {
@@ -271,6 +292,19 @@ impl Items {
             let place = Place { created_at: job.created_at, job: job.job_id.clone() };
             self.listed.entry(job.tenant_day.clone()).or_default().insert(place);
         }
+        let entry = |part: &Part| match part {
+            Part::Job(job) => {
+                let due = Due { check_at: job.check_at?, job: job.job_id.clone() };
+                job.check_shard.clone().map(|shard| (shard, due))
+            }
+            Part::Input(_) | Part::Task(_) | Part::Shard(_) => None,
+        };
+        if let Some((shard, due)) = current.and_then(entry) {
+            self.checked.entry(shard).or_default().remove(&due);
+        }
+        if let Some((shard, due)) = entry(&next) {
+            self.checked.entry(shard).or_default().insert(due);
+        }
         self.parts.insert(key, next.clone());
         self.committed.push(committed);
         Commit::Written(next)
@@ -281,6 +315,7 @@ impl Items {
         let before = self.parts.len();
         self.parts.retain(|(id, _), _| id != job);
         self.listed.values_mut().for_each(|day| day.retain(|place| place.job != *job));
+        self.checked.values_mut().for_each(|shard| shard.retain(|due| due.job != *job));
         (before - self.parts.len()) as u64
     }
 }
@@ -297,7 +332,8 @@ fn key_of(write: &Write) -> Key {
         | Write::Close { .. }
         | Write::Reopen { .. }
         | Write::Pause { .. }
-        | Write::Expire { .. } => Key::Job,
+        | Write::Expire { .. }
+        | Write::Look { .. } => Key::Job,
     }
 }
 

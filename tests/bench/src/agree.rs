@@ -265,7 +265,8 @@ fn part_name(write: &Write) -> String {
         | Write::Close { .. }
         | Write::Reopen { .. }
         | Write::Pause { .. }
-        | Write::Expire { .. } => "job".to_owned(),
+        | Write::Expire { .. }
+        | Write::Look { .. } => "job".to_owned(),
     }
 }
 

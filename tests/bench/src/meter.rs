@@ -256,7 +256,8 @@ impl Table for MeteredTable {
             | Write::Close { .. }
             | Write::Reopen { .. }
             | Write::Pause { .. }
-            | Write::Expire { .. } => "job".to_owned(),
+            | Write::Expire { .. }
+            | Write::Look { .. } => "job".to_owned(),
             Write::RecordElement { shard, element, .. } | Write::Bury { shard, element, .. } => {
                 format!("{}#{element}", shard.step())
             }

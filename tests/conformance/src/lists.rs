@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use qsketch_core::{Commit, Job, JobId, Tenant, Time, Write};
-use qsketch_runtime::ports::{DayPage, LOAD_MAX, Place, Places};
+use qsketch_runtime::ports::{DayPage, Due, DuePage, Dues, LOAD_MAX, Place, Places};
 
 use crate::gallery::{self, NOW};
 use crate::{Case, World, cases};
@@ -19,6 +19,8 @@ pub fn list_cases() -> Vec<Case> {
         pages_of_every_size_bring_each_job_once_also_those_of_one_millisecond,
         a_page_begins_after_its_place_though_that_job_is_gone,
         jobs_are_loaded_by_the_hundred_and_those_that_are_gone_are_left_out,
+        due_jobs_come_the_longest_first_page_by_page_and_none_before_its_time,
+        of_two_that_look_one_moves_the_next_look_and_the_last_look_takes_the_job_out,
     ]
 }
 
@@ -164,5 +166,74 @@ async fn jobs_are_loaded_by_the_hundred_and_those_that_are_gone_are_left_out(wor
         let alone = subject.world.ports.table.load_job(&id).await?;
         ensure!(alone.as_ref() == Some(&job), "{job:?}\n  loaded alone: {alone:?}");
     }
+    Ok(())
+}
+
+/// A shard of one case in the index of jobs to look after.
+struct Watched {
+    world: World,
+    shard: String,
+}
+
+impl Watched {
+    async fn born(&self, check_at: Time) -> Result<Due> {
+        let (job, tenant) = (JobId::try_from(self.world.unique())?, Tenant::try_from(self.world.unique())?);
+        let begun = Job::begun(job.clone(), tenant, &gallery::pipeline()?, NOW);
+        let part = Job { check_shard: Some(self.shard.clone()), check_at: Some(check_at), ..begun };
+        self.world.ports.table.commit(&job, &Write::CreateJob(Box::new(part))).await?;
+        Ok(Due { check_at, job })
+    }
+
+    /// All that is due, in pages of so many.
+    async fn due(&self, until: Time, most: usize) -> Result<Vec<Due>> {
+        let (mut after, mut all) = (None, Vec::new());
+        loop {
+            let page = DuePage { shard: self.shard.clone(), until, after, most };
+            let Dues { due, has_more } = self.world.ports.lists.due(&page).await?;
+            ensure!(due.len() <= most, "{} jobs, {most} were asked for", due.len());
+            after = due.last().cloned().or(page.after);
+            all.extend(due);
+            ensure!(all.len() <= 100, "the list does not end");
+            if !has_more {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn look(&self, due: &Due, next: Option<Time>) -> Result<bool> {
+        let write = Write::Look { seen: due.check_at, next };
+        let commit = self.world.ports.table.commit(&due.job, &write).await?;
+        Ok(matches!(commit, Commit::Written(_)))
+    }
+}
+
+async fn due_jobs_come_the_longest_first_page_by_page_and_none_before_its_time(world: World) -> Result<()> {
+    let watched = Watched { shard: world.unique(), world };
+    let mut born = Vec::new();
+    for millis in [0, 1, 1, 2, 3, 5] {
+        born.push(watched.born(later(millis)).await?);
+    }
+    let whole = watched.due(later(3), 50).await?;
+    ensure!(whole.is_sorted_by_key(|due| due.check_at), "not the longest first: {whole:?}");
+    ensure!(whole.iter().collect::<BTreeSet<_>>() == born[..5].iter().collect(), "{whole:?}");
+    for most in 1..=6 {
+        let paged = watched.due(later(3), most).await?;
+        ensure!(paged == whole, "pages of {most}: {paged:?}");
+    }
+    Ok(())
+}
+
+async fn of_two_that_look_one_moves_the_next_look_and_the_last_look_takes_the_job_out(world: World) -> Result<()> {
+    let watched = Watched { shard: world.unique(), world };
+    let due = watched.born(NOW).await?;
+    ensure!(watched.look(&due, Some(later(7))).await?, "nobody had moved it");
+    ensure!(!watched.look(&due, Some(later(9))).await?, "it was moved twice");
+    let moved = Due { check_at: later(7), ..due };
+    ensure!(watched.due(later(6), 9).await?.is_empty(), "it is due before its time");
+    ensure!(watched.due(later(7), 9).await? == [moved.clone()], "it is not due at its time");
+    ensure!(watched.look(&moved, None).await?, "the last look was refused");
+    ensure!(watched.due(later(9), 9).await?.is_empty(), "it is still to be looked after");
+    let job = watched.world.ports.table.load_job(&moved.job).await?;
+    ensure!(job.is_some_and(|job| job.check_at.is_none() && job.check_shard.is_none()), "it has a next look");
     Ok(())
 }

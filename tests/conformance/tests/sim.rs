@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use qsketch_conformance::{World, all_cases, check, failures, queue_cases, store_cases, table_cases};
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write};
-use qsketch_runtime::ports::{DayPage, Depth, Hidden, Outgoing, Parts, Places, Receipt, Stored};
+use qsketch_runtime::ports::{DayPage, Depth, DuePage, Dues, Hidden, Outgoing, Parts, Places, Receipt, Stored};
 use qsketch_runtime::{Delivery, Lists, PortError, Ports, QueueName, Queues, Store, Table};
 use qsketch_sim::Sim;
 
@@ -82,6 +82,10 @@ impl Lists for Broken {
             found = self.inner.lists.places(&DayPage { after: None, ..page.clone() }).await?;
         }
         Ok(found)
+    }
+    async fn due(&self, page: &DuePage) -> Result<Dues, PortError> {
+        let known = if self.how == How::RepeatsAPlace { DuePage { after: None, ..page.clone() } } else { page.clone() };
+        self.inner.lists.due(&known).await
     }
     async fn jobs(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Result<Job, PortError>>, PortError> {
         let known = if self.how == How::LoadsFewer { &jobs[..jobs.len().saturating_sub(1)] } else { jobs };

@@ -121,14 +121,19 @@ pub(super) fn fold(pipeline: &Pipeline, span: &Span, shard: &Shard, job: &Job, n
 
 /// Rule 7: a job is closed for an element of a wide step once its tombstone keeps a record out.
 pub(super) fn closing_of(drive: &Drive, job: &Job, span: Option<&Span>, close: Write) -> Write {
-    match span {
-        Some(span) if !is_buried(drive, job, Some(span)) => Write::Bury {
-            shard: span.shard.clone(),
-            element: element_of(&drive.message.task),
-            closing: job.closing,
-            expires_at: job.expires_at,
-        },
-        _ => close,
+    buried_first(&drive.message.task, job, span, drive.shard.as_deref(), close)
+}
+
+/// The same for whoever is no drive.
+pub(crate) fn buried_first(id: &TaskId, job: &Job, span: Option<&Span>, shard: Option<&Shard>, close: Write) -> Write {
+    let element = element_of(id);
+    let is_buried = shard.and_then(|shard| shard.closed.get(&element)) == Some(&job.closing);
+    match span.filter(|_| !is_buried) {
+        Some(span) => {
+            let shard = span.shard.clone();
+            Write::Bury { shard, element, closing: job.closing, expires_at: job.expires_at }
+        }
+        None => close,
     }
 }
 
@@ -176,7 +181,7 @@ pub(super) fn check_output(
 }
 
 /// The closing of a job whose every task is recorded.
-pub(super) fn completed(job: &Job, now: Time) -> Write {
+pub(crate) fn completed(job: &Job, now: Time) -> Write {
     Write::Close { closing: job.closing, entry: closing_completed(job.result.clone(), now) }
 }
 
@@ -268,7 +273,7 @@ fn ended(drive: &Drive, task: &Task, end: Attempt, not_before: Option<Time>) -> 
 }
 
 /// The closing of a job whose task may not be tried again; none while it may.
-pub(super) fn exhausted(id: &TaskId, job: &Job, task: &Task, step: &CheckedStep, now: Time) -> Option<Write> {
+pub(crate) fn exhausted(id: &TaskId, job: &Job, task: &Task, step: &CheckedStep, now: Time) -> Option<Write> {
     let end = last_straw(job, task, step, now)?;
     let verdict = if end.outcome == Outcome::TimedOut { Verdict::TimedOut } else { Verdict::Failed };
     Some(close(job, verdict, id, Some(end.attempt), &end.error_type, end.error, now))
@@ -278,7 +283,7 @@ pub(super) fn exhausted(id: &TaskId, job: &Job, task: &Task, step: &CheckedStep,
 ///
 /// It stands on the lapsed lease as it was seen: an owner that renewed it, or gave the attempt back, meanwhile keeps the
 /// job running. And the story has the end of the last attempt like that of every other.
-pub(super) fn end_lapsed(id: &TaskId, job: &Job, task: &Task, step: &CheckedStep, now: Time) -> Option<Write> {
+pub(crate) fn end_lapsed(id: &TaskId, job: &Job, task: &Task, step: &CheckedStep, now: Time) -> Option<Write> {
     let until = task.lease.as_ref()?.until;
     let end = last_straw(job, task, step, now)?;
     let footing = Footing::Seen { attempt: task.attempt, lease_until: Some(until) };
@@ -303,7 +308,7 @@ fn last_straw(job: &Job, task: &Task, step: &CheckedStep, now: Time) -> Option<A
 }
 
 /// The closing of a job whose task has no time left; none while it has.
-pub(super) fn out_of_time(
+pub(crate) fn out_of_time(
     pipeline: &Pipeline,
     id: &TaskId,
     job: &Job,

@@ -11,7 +11,7 @@
 //! The numbered rules stand in `docs/design.md`.
 
 mod crash;
-mod entry;
+pub(crate) mod entry;
 mod hold;
 mod look;
 #[cfg(test)]

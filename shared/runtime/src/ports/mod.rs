@@ -143,6 +143,37 @@ pub struct Places {
     pub has_more: bool,
 }
 
+/// A job that is due to be looked after, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Due {
+    /// When it was to be looked after.
+    pub check_at: Time,
+    /// The job.
+    pub job: JobId,
+}
+
+/// A question for the jobs of one shard of the index that are due, the longest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DuePage {
+    /// The shard, of [`qsketch_core::parts::check_shards`].
+    pub shard: String,
+    /// The latest time at which they were to be looked after.
+    pub until: Time,
+    /// The job after which the answer begins: one of an earlier answer.
+    pub after: Option<Due>,
+    /// The most jobs, at least 1.
+    pub most: usize,
+}
+
+/// The answer to a [`DuePage`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dues {
+    /// The jobs, the one that is due longest first.
+    pub due: Vec<Due>,
+    /// Whether there may be more behind them.
+    pub has_more: bool,
+}
+
 /// The most jobs that one call loads.
 ///
 /// # Source
@@ -158,6 +189,12 @@ pub trait Lists: Send + Sync {
     /// # Errors
     /// [`PortError`].
     async fn places(&self, page: &DayPage) -> Result<Places, PortError>;
+
+    /// A page of the jobs of a shard that are due to be looked after.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn due(&self, page: &DuePage) -> Result<Dues, PortError>;
 
     /// The parts `job` of up to [`LOAD_MAX`] jobs, each once. One that is gone is not among them; one that can't be
     /// read does not keep the others back.
