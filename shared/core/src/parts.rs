@@ -240,7 +240,14 @@ impl Job {
     /// Whether no attempt of a step may begin for now.
     #[must_use]
     pub fn is_paused(&self, step: &StepName) -> bool {
-        self.paused.as_ref().is_some_and(|pause| pause.since.is_some() || pause.steps.contains_key(step))
+        self.paused_since(step).is_some()
+    }
+
+    /// Since when no attempt of a step may begin; none where it may.
+    #[must_use]
+    pub fn paused_since(&self, step: &StepName) -> Option<Time> {
+        let pause = self.paused.as_ref()?;
+        pause.since.into_iter().chain(pause.steps.get(step).copied()).min()
     }
 }
 

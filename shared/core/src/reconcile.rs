@@ -129,8 +129,9 @@ fn look_running(seen: Seen<'_>, now: Time) -> Looking {
         }
         let bounds = [scheduled.plus(step.timeouts.schedule_to_close), job.deadline];
         bounds.into_iter().for_each(|bound| outlook.look_at(bound));
-        if job.is_paused(&step.name) {
-            outlook.look_at(now.plus(LOOK_INTERVAL_MAX));
+        if let Some(since) = job.paused_since(&step.name) {
+            // Whoever resumes it sends its messages, or dies before.
+            outlook.look_at(now.plus(interval(now.since(since))));
             continue;
         }
         if let Some(span) = step.timeouts.schedule_to_start.filter(|_| task.is_none()) {

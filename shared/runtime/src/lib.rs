@@ -28,6 +28,7 @@ pub mod parent;
 pub mod poll;
 pub mod ports;
 pub mod process;
+pub mod reconcile;
 pub mod shutdown;
 
 pub use attempt::{Attempt, Handler};

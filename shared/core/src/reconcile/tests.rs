@@ -212,6 +212,7 @@ fn a_job_whose_last_task_is_recorded_is_closed() -> Tried<()> {
 fn of_a_paused_step_nothing_is_sent_and_its_time_goes_on() -> Tried<()> {
     let mut scene = Scene::of_width(2)?;
     scene.job.paused = Some(Pause { changes: 1, since: Some(BORN), ..Pause::default() });
+    assert_eq!(scene.quiet(200)?, (vec![], Some(400)), "as long again as it has been paused");
     assert_eq!(scene.quiet(600)?, (vec![], Some(900)));
     assert_eq!(scene.mended(900)?.kind(), "close");
     let mut resumed = Scene::of_width(2)?;

@@ -11,6 +11,7 @@ mod heartbeat;
 mod job;
 mod lambda;
 mod poison;
+mod reconciled;
 mod redriven;
 mod stage;
 mod stopping;

@@ -1,0 +1,358 @@
+//! One sweep of the reconciler: every job that is due is looked at, mended, and looked at again later.
+//!
+//! ```text
+//!   index ─► a page of due jobs ─► look at each (core) ─► mend ─► suspects ─► depth of their queues ─► send ─► move `check_at`
+//! ```
+//! `check_at` moves last, on what was seen: a sweep that dies repeats what it did, which is harmless, and of two sweeps at
+//! once one moves it. Nothing is scanned: a job that is not due costs nothing.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use qsketch_core::limits::COMMITS_MAX;
+use qsketch_core::parts::check_shards;
+use qsketch_core::pipeline::PipelineHash;
+use qsketch_core::reconcile::{Looking, Seen, Suspect, choose, follow_up, look};
+use qsketch_core::{Commit, Job, JobId, JobStatus, Message, Part, Pipeline, Time, Write};
+use serde::Serialize;
+
+use crate::batch::Outbox;
+use crate::ports::{Due, DuePage, Dues, Outgoing, Parts, PortError, PortErrorKind, Ports, QueueName};
+
+/// How often a sweep is due: the finest rate of a schedule.
+///
+/// # Source
+/// EventBridge Scheduler user guide, "Rate-based schedules": minutes, hours or days; read 2026-11-26.
+pub const PERIOD: Duration = Duration::from_secs(60);
+
+/// For how long a sweep begins new pages: the next one comes a period after this one.
+pub const SWEEP_MAX: Duration = Duration::from_secs(45);
+
+/// How many jobs a page brings.
+const PAGE_MAX: usize = 100;
+
+/// How many jobs are looked at at once.
+const LOOKS_AT_ONCE: usize = 32;
+
+/// How many jobs a report names; the others are counted.
+pub const NAMED_MAX: usize = 100;
+
+/// Whether a sweep may change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It mends.
+    Mend,
+    /// It tells what it would do first to each job.
+    DryRun,
+}
+
+/// What a sweep did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// How many jobs were looked at.
+    pub looked: u64,
+    /// How many writes mended something.
+    pub mended: u64,
+    /// How many messages were sent again, by queue.
+    pub resent: BTreeMap<String, usize>,
+    /// How many messages may be lost or wait in a backlog, and were not sent again, by queue.
+    pub waiting: BTreeMap<String, usize>,
+    /// What was done, the first jobs by name.
+    pub deeds: Vec<Deed>,
+    /// How many jobs could not be looked after; they are due again.
+    pub failed: u64,
+    /// The first of them, and why.
+    pub failures: Vec<Deed>,
+    /// Whether time was over before all that were due were looked at.
+    pub has_more: bool,
+}
+
+/// What was done to a job, or went wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Deed {
+    /// The job.
+    pub job: JobId,
+    /// What, for a person.
+    pub what: String,
+}
+
+/// Looks after every job that is due.
+///
+/// # Errors
+/// [`PortError`] of the index. What fails for one job alone is told in [`Swept::failures`].
+pub async fn reconcile(ports: &Ports, mode: Mode) -> Result<Swept, PortError> {
+    let began = ports.clock.now();
+    let outbox = Outbox::new(Arc::clone(&ports.queues));
+    let mut sweep = Sweep { ports, mode, began, outbox, pipelines: Mutex::default(), queues: BTreeMap::new() };
+    let mut swept = Swept::default();
+    let mut shards: Vec<String> = check_shards().collect();
+    // What is left when time is over stands in another shard each time.
+    let first = usize::try_from(began.epoch_secs() / PERIOD.as_secs()).unwrap_or_default() % shards.len().max(1);
+    shards.rotate_left(first);
+    for shard in shards {
+        sweep.shard(shard, &mut swept).await?;
+    }
+    sweep.outbox.flush().await;
+    Ok(swept)
+}
+
+struct Sweep<'a> {
+    ports: &'a Ports,
+    mode: Mode,
+    began: Time,
+    outbox: Outbox,
+    pipelines: Mutex<BTreeMap<PipelineHash, Arc<Pipeline>>>,
+    queues: BTreeMap<QueueName, Lane>,
+}
+
+/// What a sweep knows of a queue.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lane {
+    /// How many messages waited there when the sweep first asked.
+    visible: u64,
+    /// How many the sweep has sent there again.
+    sent: usize,
+}
+
+/// A job that was looked at.
+struct Looked {
+    due: Due,
+    suspects: Vec<Suspect>,
+    next: Option<Time>,
+    deeds: Vec<String>,
+}
+
+impl Sweep<'_> {
+    async fn shard(&mut self, shard: String, swept: &mut Swept) -> Result<(), PortError> {
+        let mut after = None;
+        loop {
+            if self.ports.clock.now().since(self.began) >= SWEEP_MAX {
+                swept.has_more = true;
+                return Ok(());
+            }
+            let page = DuePage { shard: shard.clone(), until: self.began, after, most: PAGE_MAX };
+            let Dues { due, has_more } = self.ports.lists.due(&page).await?;
+            after = due.last().cloned();
+            self.page(due, swept).await;
+            if !has_more || after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn page(&mut self, due: Vec<Due>, swept: &mut Swept) {
+        let looks = stream::iter(due.into_iter().map(|due| self.look_at(due)));
+        let answers: Vec<_> = looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        let mut looked = Vec::new();
+        for (job, answer) in answers {
+            match answer {
+                Ok(Some(found)) => looked.push(found),
+                Ok(None) => {}
+                Err(error) => swept.fail(job, &error),
+            }
+        }
+        let mut suspects: BTreeMap<QueueName, Vec<Suspect>> = BTreeMap::new();
+        for found in &mut looked {
+            swept.looked += 1;
+            swept.mended += found.deeds.len() as u64;
+            for what in core::mem::take(&mut found.deeds) {
+                swept.tell(Deed { job: found.due.job.clone(), what });
+            }
+            for suspect in core::mem::take(&mut found.suspects) {
+                suspects.entry(queue_of(&suspect.message)).or_default().push(suspect);
+            }
+        }
+        let mut unsent = BTreeMap::new();
+        for (queue, suspects) in suspects {
+            self.resend(queue, suspects, swept, &mut unsent).await;
+        }
+        if self.mode == Mode::DryRun {
+            return;
+        }
+        let moves = looked.into_iter().filter(|found| !unsent.contains_key(&found.due.job));
+        let moves = stream::iter(moves.map(|found| self.move_on(found)));
+        let moved: Vec<_> = moves.buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        for (job, error) in moved.into_iter().flatten().chain(unsent) {
+            swept.fail(job, &error);
+        }
+    }
+
+    /// Looks at a job, and mends what can be written. None for one that somebody else has looked at.
+    async fn look_at(&self, due: Due) -> (JobId, Result<Option<Looked>, PortError>) {
+        let job = due.job.clone();
+        (job, self.look(due).await)
+    }
+
+    async fn look(&self, due: Due) -> Result<Option<Looked>, PortError> {
+        let mut parts = self.ports.table.load_parts(&due.job).await?;
+        let mut deeds = Vec::new();
+        for _ in 0..COMMITS_MAX {
+            let Some(job) = parts.job.clone().filter(|job| job.check_at == Some(due.check_at)) else { return Ok(None) };
+            let pipeline = self.pipeline(&job).await?;
+            let seen = Seen { pipeline: &pipeline, job: &job, tasks: &parts.tasks, shards: &parts.shards };
+            let write = match look(seen, self.ports.clock.now()) {
+                Looking::Mend(write) => write,
+                Looking::Quiet(outlook) => {
+                    return Ok(Some(Looked { due, suspects: outlook.suspects, next: outlook.next, deeds }));
+                }
+            };
+            let what = told(&write);
+            if self.mode == Mode::DryRun {
+                deeds.push(what);
+                return Ok(Some(Looked { due, suspects: Vec::new(), next: None, deeds }));
+            }
+            match self.ports.table.commit(&due.job, &write).await? {
+                Commit::Written(part) => {
+                    tracing::info!(job = %due.job, what, "mended");
+                    deeds.push(what);
+                    if let Part::Job(now) = &part {
+                        self.send(follow_up(&pipeline, &write, now)).await?;
+                    }
+                    put(&mut parts, &write, part);
+                }
+                Commit::Overtaken(_) => parts = self.ports.table.load_parts(&due.job).await?,
+            }
+        }
+        // Somebody is at work on it: it is due again, and looked at by the next sweep.
+        Ok(None)
+    }
+
+    async fn pipeline(&self, job: &Job) -> Result<Arc<Pipeline>, PortError> {
+        let hash = &job.pipeline_hash;
+        let known = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = known().get(hash) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let missing =
+            || PortError::new(format!("load pipeline {} of job {}", hash.as_str(), job.job_id), PortErrorKind::Damaged);
+        let pipeline = self.ports.table.load_pipeline(hash).await?;
+        let pipeline = Arc::new(pipeline.ok_or_else(|| missing().because("it is not in the table"))?);
+        known().insert(hash.clone(), Arc::clone(&pipeline));
+        Ok(pipeline)
+    }
+
+    /// Sends again what the core picks of the suspects of one queue; the jobs for which that failed come into `unsent`.
+    async fn resend(
+        &mut self,
+        queue: QueueName,
+        suspects: Vec<Suspect>,
+        swept: &mut Swept,
+        unsent: &mut BTreeMap<JobId, PortError>,
+    ) {
+        let fail = |error: &PortError| PortError::new(error.chain(), error.kind);
+        let mut lane = match self.queues.get(&queue) {
+            Some(lane) => *lane,
+            None => match self.ports.queues.depth(&queue).await {
+                Ok(depth) => Lane { visible: depth.visible, sent: 0 },
+                Err(error) => {
+                    unsent.extend(suspects.into_iter().map(|suspect| (suspect.message.job, fail(&error))));
+                    return;
+                }
+            },
+        };
+        let all = suspects.len();
+        let chosen = choose(suspects, lane.visible, lane.sent);
+        let left = all - chosen.len();
+        if left > 0 {
+            *swept.waiting.entry(queue.to_string()).or_default() += left;
+        }
+        let mut sent = 0;
+        if self.mode == Mode::Mend {
+            let sends = stream::iter(chosen.into_iter().map(|message| async {
+                let job = message.job.clone();
+                (job, self.send(vec![message]).await)
+            }));
+            let answers: Vec<_> = sends.buffer_unordered(PAGE_MAX).collect().await;
+            for (job, answer) in answers {
+                match answer {
+                    Ok(()) => sent += 1,
+                    Err(error) => {
+                        unsent.insert(job, error);
+                    }
+                }
+            }
+        } else {
+            for message in &chosen {
+                swept.tell(Deed { job: message.job.clone(), what: format!("send {} again", message.task) });
+            }
+            sent = chosen.len();
+        }
+        if sent > 0 {
+            tracing::info!(%queue, sent, waiting = left, visible = lane.visible, "sent again");
+            *swept.resent.entry(queue.to_string()).or_default() += sent;
+        }
+        lane.sent += sent;
+        self.queues.insert(queue, lane);
+    }
+
+    async fn send(&self, messages: Vec<Message>) -> Result<(), PortError> {
+        let send = |message: Message| async move {
+            self.outbox.send(&queue_of(&message), Outgoing::new(message.body())).await
+        };
+        join_all(messages.into_iter().map(send)).await.into_iter().collect()
+    }
+
+    /// Moves a job's next look; the job and the error where that failed. To lose against another sweep is no failure.
+    async fn move_on(&self, found: Looked) -> Option<(JobId, PortError)> {
+        let write = Write::Look { seen: found.due.check_at, next: found.next };
+        match self.ports.table.commit(&found.due.job, &write).await {
+            Ok(Commit::Written(_) | Commit::Overtaken(_)) => None,
+            Err(error) => Some((found.due.job, error)),
+        }
+    }
+}
+
+impl Swept {
+    fn tell(&mut self, deed: Deed) {
+        if self.deeds.len() < NAMED_MAX {
+            self.deeds.push(deed);
+        }
+    }
+
+    fn fail(&mut self, job: JobId, error: &PortError) {
+        tracing::warn!(%job, error = error.chain(), "a job could not be looked after: it is due again");
+        self.failed += 1;
+        if self.failures.len() < NAMED_MAX {
+            self.failures.push(Deed { job, what: error.chain() });
+        }
+    }
+}
+
+fn queue_of(message: &Message) -> QueueName {
+    QueueName::new(message.task.step().as_str())
+}
+
+/// The parts with the one that was just written.
+fn put(parts: &mut Parts, write: &Write, part: Part) {
+    match (part, write) {
+        (Part::Job(job), _) => parts.job = Some(*job),
+        (Part::Task(now), Write::Task { task, .. }) => {
+            parts.tasks.insert(task.clone(), *now);
+        }
+        (Part::Shard(now), Write::Bury { shard, .. } | Write::RecordElement { shard, .. }) => {
+            parts.shards.insert(shard.clone(), *now);
+        }
+        (Part::Input(_) | Part::Task(_) | Part::Shard(_), _) => {}
+    }
+}
+
+/// A write that mends, for a person.
+fn told(write: &Write) -> String {
+    match write {
+        Write::Close { entry, .. } if entry.verdict.status() == JobStatus::Completed => {
+            "close it as COMPLETED: every task is recorded".to_owned()
+        }
+        Write::Close { entry, .. } => {
+            let error = entry.error.as_ref().map_or("", |error| error.as_str());
+            let task = entry.task.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("close it as {} for {task}: {error}", entry.verdict.status().as_str())
+        }
+        Write::Task { task, set, .. } if set.charged == 0 => format!("try {task} anew: its attempts were used up"),
+        Write::Task { task, set, .. } => format!("end attempt {} of {task}: nothing was heard of it", set.attempt),
+        Write::Bury { shard, element, .. } => format!("bury {}#{element}: it can't be done any more", shard.step()),
+        other => other.kind().to_owned(),
+    }
+}
