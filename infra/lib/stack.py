@@ -11,8 +11,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 VENVS = ROOT / ".local" / "_venv"
-SERVICES = ("intake", "generate-script", "render-manim", "generate-tts", "merge-upload", "notify")
-FUNCTIONS = ("intake", "generate-script", "notify")
+# Each consumes the queue of its name; the reconciler is begun by a schedule.
+CONSUMERS = ("intake", "generate-script", "render-manim", "generate-tts", "merge-upload", "notify")
+SERVICES = (*CONSUMERS, "reconciler")
+FUNCTIONS = ("intake", "generate-script", "notify", "reconciler")
 # Worker -> how many tasks at once on one machine: renders are bound by the cores (two), a merge fills them alone.
 WORKERS = {"render-manim": 2, "generate-tts": 2, "merge-upload": 1}
 REGION = "us-east-1"

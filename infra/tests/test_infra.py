@@ -16,7 +16,7 @@ import binaries  # noqa: E402
 import cloud  # noqa: E402
 import process  # noqa: E402
 import stack as base  # noqa: E402
-from stack import FUNCTIONS, ROOT, SERVICES, VENVS, WORKERS, Failure, Stack  # noqa: E402
+from stack import CONSUMERS, FUNCTIONS, ROOT, VENVS, WORKERS, Failure, Stack  # noqa: E402
 
 BEGUN = ("ministack", *WORKERS)
 
@@ -90,7 +90,7 @@ class LocalStack(unittest.TestCase):
     def test_each_consumed_queue_has_a_dead_letter_queue_and_outlasts_its_function(self):
         sqs, functions = self.cloud.client("sqs"), self.cloud.client("lambda")
         outputs = cloud.outputs(self.cloud, self.stack)
-        for name in SERVICES:
+        for name in CONSUMERS:
             queue = sqs.get_queue_attributes(QueueUrl=outputs["QueueUrlPrefix"] + name, AttributeNames=["All"])["Attributes"]
             redrive = json.loads(queue["RedrivePolicy"])
             self.assertTrue(redrive["deadLetterTargetArn"].endswith(f"{name}-dead"))

@@ -63,6 +63,8 @@ pub enum Command {
     Resume(Pause),
     /// Delete a closed job for good: its video, all its files and its story
     Delete(Delete),
+    /// Look after the jobs that nobody is at work on, as the reconciler does every minute
+    Reconcile(Reconcile),
     /// Print what the tools of an attempt wrote; without a task, list the logs of a job
     Logs(Logs),
     /// Download the video of a job, with its poster, captions and transcript next to it
@@ -249,6 +251,18 @@ pub struct Delete {
     /// Delete it: without this nothing happens
     #[arg(long)]
     pub yes: bool,
+}
+
+/// Arguments of `reconcile`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A job is due two minutes after it was taken in, and later as long again as it has stood still, at most every 15 minutes. Messages that
+are gone are sent again; what is out of time is closed; a notification that was not sent is. Into a queue that is not about empty
+only the longest-standing few are sent: what waits in a backlog looks like what is lost. To do it again is safe.")]
+pub struct Reconcile {
+    /// Change nothing: tell what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `logs`.

@@ -14,9 +14,12 @@ use qsketch_ops::{
 };
 use qsketch_runtime::Ports;
 use qsketch_runtime::config::{Environment, Settings, SettingsError};
+use qsketch_runtime::reconcile::{Mode, Swept};
 use serde::Serialize;
 
-use crate::arguments::{Arguments, Cancel, Command, Delete, Download, List, Logs, Pause, Redrive, Show, Submit, When};
+use crate::arguments::{
+    Arguments, Cancel, Command, Delete, Download, List, Logs, Pause, Reconcile, Redrive, Show, Submit, When,
+};
 use crate::exit::{Exit, Problem};
 use crate::output::Output;
 use crate::progress::{JSON_LAYOUT, Progress};
@@ -38,6 +41,7 @@ pub(crate) async fn run(arguments: &Arguments, environment: &Environment, output
         Command::Pause(asked) => pause(asked, &ports(environment).await?, output).await,
         Command::Resume(asked) => resume(asked, &ports(environment).await?, output).await,
         Command::Delete(asked) => delete(asked, environment, output).await,
+        Command::Reconcile(asked) => reconcile(asked, &ports(environment).await?, output).await,
         Command::Logs(asked) => logs(asked, &ports(environment).await?, output).await,
         Command::Download(asked) => download(asked, &ports(environment).await?, output).await,
         Command::Doctor => doctor(environment, output).await,
@@ -92,6 +96,14 @@ struct DeletedLine<'a> {
     job: &'a str,
     #[serde(flatten)]
     deleted: Deleted,
+}
+
+#[derive(Serialize)]
+struct ReconciledDocument<'a> {
+    layout: u32,
+    what: &'static str,
+    #[serde(flatten)]
+    swept: &'a Swept,
 }
 
 #[derive(Serialize)]
@@ -327,6 +339,18 @@ async fn delete(asked: &Delete, environment: &Environment, output: &Output) -> R
         output.say(&format!("job {job} is deleted: {files} files and {parts} parts"));
     }
     Ok(Exit::Done)
+}
+
+async fn reconcile(asked: &Reconcile, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let (mode, what) = if asked.dry_run { (Mode::DryRun, "reconcile-planned") } else { (Mode::Mend, "reconciled") };
+    let swept = qsketch_runtime::reconcile::reconcile(ports, mode).await.map_err(OpsError::from)?;
+    if output.is_json {
+        output.json_line(&ReconciledDocument { layout: JSON_LAYOUT, what, swept: &swept })?;
+    } else {
+        output.data(&render::swept(&swept, output.paint))?;
+        output.say(&render::after_sweep(&swept, mode));
+    }
+    Ok(if swept.failed == 0 { Exit::Done } else { Exit::Other })
 }
 
 async fn logs(asked: &Logs, ports: &Ports, output: &Output) -> Result<Exit, Problem> {

@@ -1,4 +1,6 @@
 //! The main of every service: a Lambda when `AWS_LAMBDA_RUNTIME_API` is set, else a long-polling worker under a parent.
+//!
+//! What a schedule begins has a main of its own: each invocation is one turn, and without Lambda it takes turns by itself.
 
 use core::time::Duration;
 use std::path::PathBuf;
@@ -53,23 +55,90 @@ pub enum Role {
 /// Why a service can't start; shown as it is, in one line.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What a schedule begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Scheduled {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub about: &'static str,
+    /// How often it takes a turn where no schedule begins it.
+    pub period: Duration,
+}
+
+/// Runs what a schedule begins: a turn for each invocation as a Lambda, else one each period until it is told to stop.
+pub fn run_scheduled<F>(service: Scheduled, turn: impl Fn(Ports) -> F) -> ExitCode
+where
+    F: Future<Output = Result<serde_json::Value, StartError>>,
+{
+    let Scheduled { name, about, period } = service;
+    let service = Service { name, about, concurrency: 1, settings: &[] };
+    let (environment, settings) = match begin(service) {
+        Ok(begun) => begun,
+        Err(code) => return code,
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(service, &format!("no runtime: {error}")),
+    };
+    runtime.block_on(async {
+        let ports = crate::connect(&settings, &crate::sdk_config().await);
+        if environment.contains_key("AWS_LAMBDA_RUNTIME_API") {
+            return match lambda::take_turns(|| turn(ports.clone())).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!(%error, "the Lambda runtime broke off");
+                    ExitCode::FAILURE
+                }
+            };
+        }
+        let stopped = match shutdown::signal() {
+            Ok(stopped) => stopped,
+            Err(error) => return refuse(service, &format!("it can't hear signals: {error}")),
+        };
+        let turns = async {
+            loop {
+                match turn(ports.clone()).await {
+                    Ok(report) => tracing::info!(service = name, %report, "turn"),
+                    Err(error) => tracing::error!(service = name, %error, "turn"),
+                }
+                tokio::time::sleep(period).await;
+            }
+        };
+        tracing::info!(service = name, version = env!("CARGO_PKG_VERSION"), period_secs = period.as_secs(), "ready");
+        tokio::select! {
+            () = stopped => tracing::info!(service = name, "stopped"),
+            () = turns => {}
+        }
+        ExitCode::SUCCESS
+    })
+}
+
+/// What every main does first: arguments, log, settings. Else the exit code, and why on stderr.
+fn begin(service: Service) -> Result<(Environment, Settings), ExitCode> {
+    // What is not text can't be a setting of ours.
+    let environment: Environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    if let Some(argument) = std::env::args().nth(1) {
+        return Err(answer(service, &argument));
+    }
+    qsketch_runtime::log::start(environment.get("QSKETCH_LOG").map_or("info", String::as_str));
+    match Settings::read(&environment) {
+        Ok(settings) => Ok((environment, settings)),
+        Err(error) => Err(refuse(service, &error.to_string())),
+    }
+}
+
 /// Runs a service until it is told to stop: 0 after a clean stop, 2 when its settings or tools are wrong, else 1.
 pub fn run<B, F>(service: Service, build: B) -> ExitCode
 where
     B: FnOnce(Arc<Context>) -> F,
     F: Future<Output = Result<Role, StartError>>,
 {
-    // What is not text can't be a setting of ours.
-    let environment: Environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    if let Some(argument) = std::env::args().nth(1) {
-        return answer(service, &argument);
-    }
-    qsketch_runtime::log::start(environment.get("QSKETCH_LOG").map_or("info", String::as_str));
-    let settings = match Settings::read(&environment) {
-        Ok(settings) => settings,
-        Err(error) => return refuse(service, &error.to_string()),
+    let (environment, settings) = match begin(service) {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
     let is_lambda = environment.contains_key("AWS_LAMBDA_RUNTIME_API");
     let is_child = environment.contains_key(CHILD_VARIABLE);
@@ -225,7 +294,9 @@ fn answer(service: Service, argument: &str) -> ExitCode {
             for (name, what) in SETTINGS.iter().chain(service.settings) {
                 println!("  {name:26} {what}");
             }
-            println!("\nWith AWS_LAMBDA_RUNTIME_API it is a Lambda function, else a worker that polls its queue.");
+            println!(
+                "\nWith AWS_LAMBDA_RUNTIME_API it is a Lambda function, else a process that goes on until it is told to stop."
+            );
             println!("Exit codes: 0 stopped, 2 settings or tools are wrong, 1 anything else.");
             ExitCode::SUCCESS
         }

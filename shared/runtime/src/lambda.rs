@@ -79,6 +79,26 @@ pub async fn run(
     lambda_runtime::run(service_fn(handler)).await
 }
 
+/// Takes a turn for each invocation, whatever its event says, and answers with what the turn reports; ends with the process.
+///
+/// # Errors
+/// When the Lambda runtime API can't be spoken to.
+pub async fn take_turns<F, E>(turn: impl Fn() -> F) -> Result<(), lambda_runtime::Error>
+where
+    F: Future<Output = Result<serde_json::Value, E>>,
+    E: Into<lambda_runtime::Error>,
+{
+    let handler = |_: LambdaEvent<serde_json::Value>| {
+        let turn = turn();
+        async move {
+            let report = turn.await.map_err(Into::into)?;
+            tracing::info!(%report, "turn");
+            Ok::<_, lambda_runtime::Error>(report)
+        }
+    };
+    lambda_runtime::run(service_fn(handler)).await
+}
+
 /// Consumes a batch; every send of it is out before this returns.
 pub async fn answer(
     batch: Batch,

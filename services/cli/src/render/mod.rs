@@ -3,6 +3,7 @@
 mod doctor;
 mod line;
 mod list;
+mod reconcile;
 mod redrive;
 mod story;
 
@@ -14,6 +15,7 @@ use qsketch_core::story::TaskStatus;
 pub use doctor::checks;
 pub use line::{change, task_message};
 pub use list::{after_list, list};
+pub use reconcile::{after_sweep, swept};
 pub use redrive::redrive_plan;
 pub use story::{crowd_counts, crowd_name, story, why_not_completed};
 
