@@ -121,7 +121,7 @@ fn wide() -> Tried<Shown> {
     for n in 0..30 {
         scene = scene.began(&format!("generate-tts#{n}"), 1, 400 + u64::from(n))?;
         let shard = shards.entry(format!("generate-tts@0/{}", n / 32).parse()?).or_insert_with(|| Shard::new(1, 0));
-        shard.done.insert(n, Done { attempt: 1, at: at(2_000 + u64::from(n)), width: None });
+        shard.done.insert(n, Done { attempt: 1, at: at(2_000 + u64::from(n)), width: None, payload: None });
     }
     for n in 30..40 {
         scene = scene.began(&format!("generate-tts#{n}"), 1, 500)?;

@@ -147,7 +147,7 @@ async fn a_message_consumed_many_times_makes_one_job_and_repeats_its_start_until
         assert_eq!(start_queue(&sim).len(), times);
     }
     let task = qsketch_video::pipeline::GENERATE_SCRIPT.parse().unwrap();
-    let done = Done { attempt: 1, at: sim.now(), width: Some(1) };
+    let done = Done { attempt: 1, at: sim.now(), width: Some(1), payload: None };
     let record = Write::Record { task, closing: 0, done, result: None, close: None };
     sim.observer().table.commit(&id("m-1"), &record).await.unwrap();
     take(&sim, "m-1", PROMPT).await;

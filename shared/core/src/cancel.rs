@@ -5,7 +5,6 @@
 //! the job (rule 2), as for every closing.
 
 use crate::failure::ErrorText;
-use crate::ids::TaskId;
 use crate::message::Message;
 use crate::parts::{Closing, Job, JobStatus, Verdict};
 use crate::pipeline::Pipeline;
@@ -31,11 +30,7 @@ pub enum Canceling {
 pub fn cancel(pipeline: &Pipeline, job: &Job, reason: &str, now: Time) -> Canceling {
     match job.status {
         JobStatus::Running => Canceling::Write(Write::Close { closing: job.closing, entry: entry(reason, now) }),
-        JobStatus::Canceled => {
-            let id = TaskId::closing(pipeline.finalizer().name.clone(), job.closing);
-            let is_due = !job.done.contains_key(&id);
-            Canceling::Notify(is_due.then(|| Message::to(pipeline, job, id)))
-        }
+        JobStatus::Canceled => Canceling::Notify(Message::to_finalizer(pipeline, job)),
         status @ (JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Rejected) => {
             Canceling::TooLate(status)
         }
@@ -81,7 +76,7 @@ mod tests {
         };
         assert_eq!(message.task.to_string(), "z@0");
         let mut notified = canceled.clone();
-        notified.done.insert(message.task, Done { attempt: 1, at: Time(7), width: None });
+        notified.done.insert(message.task, Done { attempt: 1, at: Time(7), width: None, payload: None });
         assert_eq!(cancel(&pipeline, &notified, "again", Time(8)), Canceling::Notify(None));
         for status in [JobStatus::Completed, JobStatus::Failed, JobStatus::TimedOut, JobStatus::Rejected] {
             let closed = Job { status, ..job.clone() };

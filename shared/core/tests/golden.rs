@@ -141,7 +141,7 @@ fn running() -> Tried<Job> {
         ("generate-tts#1", 1, 9, None),
     ];
     for (task, attempt, secs, width) in records {
-        job.done.insert(id(task)?, Done { attempt, at: at(secs), width });
+        job.done.insert(id(task)?, Done { attempt, at: at(secs), width, payload: None });
     }
     Ok(job)
 }
@@ -231,7 +231,7 @@ fn a_wide_job_is_kept_with_its_folded_shards() -> Tried<()> {
 fn a_shard_is_kept_with_its_records_and_tombstones() -> Tried<()> {
     let mut shard = Shard::new(1, expires_at(at(7_200)));
     for (element, attempt, secs) in [(32, 1, 30), (33, 3, 95), (63, 1, 31)] {
-        shard.done.insert(element, Done { attempt, at: at(secs), width: None });
+        shard.done.insert(element, Done { attempt, at: at(secs), width: None, payload: None });
     }
     shard.closed.insert(40, 0);
     keeps("shard.json", &shard)
@@ -246,7 +246,7 @@ fn a_running_job_is_kept_with_its_records() -> Tried<()> {
 fn a_completed_job_is_kept_with_its_result_and_without_a_check() -> Tried<()> {
     let mut job = running()?;
     for (task, secs) in [("render-manim#1", 120), ("merge-upload", 150), ("notify@0", 151)] {
-        job.done.insert(id(task)?, Done { attempt: 1, at: at(secs), width: None });
+        job.done.insert(id(task)?, Done { attempt: 1, at: at(secs), width: None, payload: None });
     }
     job.status = Verdict::Completed.status();
     job.result = Some("s3://media/jobs/demo-1/merge-upload/1/video.mp4".to_owned());
@@ -306,7 +306,7 @@ fn a_redriven_job_is_kept_with_its_generations() -> Tried<()> {
     let mut job = running()?;
     job.status = Verdict::Failed.status();
     job.closings.push(failed_closing()?);
-    job.done.insert(id("notify@0")?, Done { attempt: 1, at: at(401), width: None });
+    job.done.insert(id("notify@0")?, Done { attempt: 1, at: at(401), width: None, payload: None });
     let from = StepName::try_from("generate-tts")?;
     let Redriving::Write(write) = redrive(&pipeline, &job, None, Some(&from), at(900)) else {
         return Err("a failed job can be redriven".into());

@@ -34,7 +34,7 @@ pub fn job(id: &JobId) -> Result<Job> {
 
 /// A record.
 pub const fn done(attempt: u32, width: Option<u32>) -> Done {
-    Done { attempt, at: NOW, width }
+    Done { attempt, at: NOW, width, payload: None }
 }
 
 /// A closing with nothing optional in it.

@@ -145,7 +145,7 @@ impl Protocol {
 /// The shards of all wide steps, once every list is known.
 fn shards_of(pipeline: &Pipeline, tasks: &[TaskId], job: &Job, generations: u32) -> Vec<ShardId> {
     let mut known = job.clone();
-    let list = Done { attempt: 1, at: NOW, width: Some(WIDTH) };
+    let list = Done { attempt: 1, at: NOW, width: Some(WIDTH), payload: None };
     known.done = tasks.iter().map(|task| (task.clone(), list.clone())).collect();
     let spans = pipeline.steps().iter().flat_map(|step| route::spans_of(pipeline, step, &known));
     let of = |shard: ShardId| {

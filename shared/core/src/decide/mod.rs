@@ -31,6 +31,8 @@ use crate::shard::Shard;
 use crate::time::Time;
 use crate::write::{Commit, Write};
 
+pub(crate) use entry::closing_completed;
+
 pub use crash::{GivingBack, Known, give_back_after_crash};
 pub use hold::{Beat, Hold};
 
@@ -382,6 +384,7 @@ fn dead_letter(drive: &Drive, foreign: route::Foreign) -> Step {
         route::Foreign::NoSuchStep => format!("its pipeline has no step {:?}", task.step().as_str()),
         route::Foreign::WrongShape => format!("its pipeline has no task of the form {:?}", task.to_string()),
         route::Foreign::NoSuchElement => format!("the list has no element for {:?}", task.to_string()),
+        route::Foreign::Waits => format!("step {:?} waits, and has no work: nobody should have sent it", task.step().as_str()),
     };
     Step::Settle(vec![Act::DeadLetter(reason)])
 }

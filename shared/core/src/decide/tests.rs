@@ -43,7 +43,7 @@ impl Scene {
         let pipeline = pipeline()?;
         let mut job = Job::begun(JobId::try_from("j")?, Tenant::try_from("t")?, &pipeline, NOW);
         let id: TaskId = id.parse()?;
-        let done = |width| Done { attempt: 1, at: NOW, width };
+        let done = |width| Done { attempt: 1, at: NOW, width, payload: None };
         if id.step().as_str() != "a" {
             job.done.insert("a".parse()?, done(Some(2)));
         }
@@ -268,7 +268,7 @@ fn a_later_claim_loads_again_before_it_works() -> Tried<()> {
         Event::Loaded { job: Some(Box::new(scene.job.clone())), task: scene.task.clone().map(Box::new), shard: None };
     let step = decide(&scene.pipeline, &mut drive, event, now);
     assert_eq!(scene.commit(&mut drive, step, now)?, Step::LoadJob);
-    scene.job.done.insert("b#0".parse()?, Done { attempt: 1, at: NOW, width: None });
+    scene.job.done.insert("b#0".parse()?, Done { attempt: 1, at: NOW, width: None, payload: None });
     let step = decide(
         &scene.pipeline,
         &mut drive,

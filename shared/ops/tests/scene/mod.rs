@@ -92,7 +92,7 @@ impl Scene {
         let id: TaskId = task.parse()?;
         let entry = self.tasks.get_mut(&id).ok_or("no such task")?;
         entry.progress = None;
-        self.job.done.insert(id, Done { attempt: entry.attempt, at: at(ended), width });
+        self.job.done.insert(id, Done { attempt: entry.attempt, at: at(ended), width, payload: None });
         Ok(self)
     }
 
