@@ -21,10 +21,11 @@ use qsketch_core::parts::{
     Attempt, Closing, Done, Input, Job, Lease, Outcome, Part, Progress, Refusal, Task, Verdict, expires_at,
 };
 use qsketch_core::pause::{Pausing, pause, resume};
-use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec, Timeouts};
+use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec, Timeouts, Wait};
 use qsketch_core::redrive::{Redriving, redrive};
 use qsketch_core::shard::Shard;
 use qsketch_core::time::Time;
+use qsketch_core::wait::{Signaling, signal};
 use qsketch_core::write::{Write, apply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -127,6 +128,20 @@ fn pipeline() -> Result<Pipeline, PipelineError> {
         .build()
 }
 
+/// The same graph, with a wait between the script and what is made of it.
+fn approved_pipeline() -> Result<Pipeline, PipelineError> {
+    let week = Duration::from_secs(7 * 24 * 3_600);
+    Pipeline::builder("video")
+        .job_timeout(week + Duration::from_secs(7_200))
+        .step(StepSpec::new("generate-script"))
+        .step(StepSpec::new("approve").after(["generate-script"]).wait(Wait::signal("approve").timeout(week)))
+        .step(StepSpec::new("cool").after(["approve"]).wait(Wait::signal("hurry").or_after(Duration::from_secs(60))))
+        .step(StepSpec::new("render-manim").over("generate-script").after(["approve"]))
+        .step(StepSpec::new("merge-upload").after(["render-manim", "cool"]))
+        .finalizer(StepSpec::new("notify"))
+        .build()
+}
+
 fn id(text: &str) -> Tried<TaskId> {
     Ok(text.parse()?)
 }
@@ -202,6 +217,26 @@ fn a_pipeline_is_kept_with_its_hash() -> Tried<()> {
     assert_eq!(Pipeline::from_document(pipeline.document())?, pipeline, "its own text reads back as another one");
     assert_eq!(pipeline.hash().as_str(), "541416d553ac72ef7f6fb1fe8294a26c", "a job finds its graph by this hash");
     Ok(())
+}
+
+#[test]
+fn a_pipeline_is_kept_with_its_waits() -> Tried<()> {
+    let pipeline = approved_pipeline()?;
+    let kept = is_as_kept("pipeline-waits.json", &InOrder(serde_json::from_str(pipeline.document())?))?;
+    let read = Pipeline::from_document(&kept)?;
+    assert_eq!((read.steps(), read.job_timeout()), (pipeline.steps(), pipeline.job_timeout()));
+    Ok(())
+}
+
+#[test]
+fn a_job_is_kept_with_the_payload_of_its_signal() -> Tried<()> {
+    let pipeline = approved_pipeline()?;
+    let job = Job::begun(JobId::try_from("demo-1")?, Tenant::try_from("acme")?, &pipeline, BORN);
+    let payload = Some(r#"{"by": "ada", "note": "為什麼 not?"}"#);
+    let Signaling::Write(write) = signal(&pipeline, &job, "approve", payload, at(86_400)) else {
+        return Err("no write".into());
+    };
+    keeps("job-signaled.json", &written(job, &write)?)
 }
 
 #[test]
