@@ -5,6 +5,7 @@
 //! the job (rule 2), as for every closing.
 
 use crate::failure::ErrorText;
+use crate::ids::TaskId;
 use crate::message::Message;
 use crate::parts::{Closing, Job, JobStatus, Verdict};
 use crate::pipeline::Pipeline;
@@ -29,7 +30,7 @@ pub enum Canceling {
 #[must_use]
 pub fn cancel(pipeline: &Pipeline, job: &Job, reason: &str, now: Time) -> Canceling {
     match job.status {
-        JobStatus::Running => Canceling::Write(Write::Close { closing: job.closing, entry: entry(reason, now) }),
+        JobStatus::Running => Canceling::Write(Write::Close { closing: job.closing, entry: entry(None, reason, now) }),
         JobStatus::Canceled => Canceling::Notify(Message::to_finalizer(pipeline, job)),
         status @ (JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Rejected) => {
             Canceling::TooLate(status)
@@ -37,11 +38,12 @@ pub fn cancel(pipeline: &Pipeline, job: &Job, reason: &str, now: Time) -> Cancel
     }
 }
 
-fn entry(reason: &str, now: Time) -> Closing {
+/// The closing of a job that is canceled; with a task, its write is refused once that is recorded.
+pub(crate) fn entry(task: Option<TaskId>, reason: &str, now: Time) -> Closing {
     Closing {
         verdict: Verdict::Canceled,
         at: now,
-        task: None,
+        task,
         attempt: None,
         error_type: Some(CANCELED.to_owned()),
         error: Some(ErrorText::from(reason)),

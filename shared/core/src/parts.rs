@@ -108,7 +108,7 @@ pub struct Closing {
     pub verdict: Verdict,
     /// When.
     pub at: Time,
-    /// The task that failed; for a completed or canceled job none.
+    /// The task that failed, or the wait that was rejected; for a completed or otherwise canceled job none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
     /// The last attempt of that task.

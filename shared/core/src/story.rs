@@ -210,7 +210,7 @@ fn tell_task(
             let rests = live.is_none_or(|task| task.lease.is_none());
             attempts.last().filter(|_| rests).map(|last| last.ended_at)
         }),
-        attempt: done.map(|done| done.attempt).or(newest),
+        attempt: done.map(|done| done.attempt).or(newest).filter(|_| step.wait.is_none()),
         attempt_started_at: winner_start.or(live.map(|task| task.started_at)),
         not_before: live.filter(|_| done.is_none()).and_then(|task| task.not_before),
         lease_until: live.filter(|_| done.is_none()).and_then(|task| task.lease.as_ref()).map(|lease| lease.until),
@@ -251,7 +251,8 @@ fn status_of(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, ta
     match job.closings.last() {
         Some(closing) if closing.task.as_ref() == Some(id) => match closing.verdict {
             Verdict::TimedOut => TaskStatus::TimedOut,
-            Verdict::Failed | Verdict::Completed | Verdict::Canceled => TaskStatus::Failed,
+            Verdict::Canceled => TaskStatus::Canceled,
+            Verdict::Failed | Verdict::Completed => TaskStatus::Failed,
         },
         _ => TaskStatus::Canceled,
     }

@@ -15,6 +15,7 @@
 
 use core::time::Duration;
 
+use crate::cancel;
 use crate::decide::closing_completed;
 use crate::failure::ErrorText;
 use crate::ids::{SignalName, TaskId};
@@ -59,6 +60,14 @@ pub enum Refused {
         /// The signals that steps wait for.
         known: Vec<String>,
     },
+    /// The wait to be rejected is recorded.
+    #[error("its signal {signal:?} was taken at {at}; to stop it all the same: qsketch cancel")]
+    Taken {
+        /// The signal.
+        signal: String,
+        /// When.
+        at: Time,
+    },
     /// What comes with it is no JSON.
     #[error("its payload is not JSON ({0}); text needs quotes around it: '\"text\"'")]
     NotJson(String),
@@ -79,16 +88,10 @@ fn waits_for(known: &[String]) -> String {
 /// To send it again is safe: the first one counts, and what it made ready is sent once more.
 #[must_use]
 pub fn signal(pipeline: &Pipeline, job: &Job, name: &str, payload: Option<&str>, now: Time) -> Signaling {
-    let found = SignalName::try_from(name).ok().and_then(|name| pipeline.waiting_for(&name));
-    let Some(step) = found else {
-        let known = pipeline.waits().filter_map(|(_, wait)| wait.signal.clone()).collect();
-        return Signaling::Refused(Refused::NoSuchSignal { signal: name.chars().take(80).collect(), known });
-    };
-    let payload = match payload.map(compact).transpose() {
-        Ok(payload) => payload,
+    let (id, payload) = match waiting_for(pipeline, name).and_then(|id| Ok((id, payload.map(compact).transpose()?))) {
+        Ok(found) => found,
         Err(refused) => return Signaling::Refused(refused),
     };
-    let id = TaskId::only(step.name.clone());
     if let Some(done) = job.done.get(&id) {
         return Signaling::Is { done: done.clone(), messages: messages(pipeline, job, &id) };
     }
@@ -101,6 +104,51 @@ pub fn signal(pipeline: &Pipeline, job: &Job, name: &str, payload: Option<&str>,
         | JobStatus::Rejected) => Signaling::Refused(Refused::Closed(status)),
     }
 }
+
+/// What to do to reject what a job waits for, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejecting {
+    /// Carry this write out, and look at the job again.
+    Write(Write),
+    /// The job is canceled: send its notification, which is none once that is recorded.
+    Notify(Option<Message>),
+    /// It can't be rejected.
+    Refused(Refused),
+}
+
+/// What to do to cancel a job instead of sending it the signal of this name, as it is now.
+///
+/// Of a signal and a rejection at the same instant one wins: the closing stands on the wait's task not being recorded.
+#[must_use]
+pub fn reject(pipeline: &Pipeline, job: &Job, name: &str, reason: &str, now: Time) -> Rejecting {
+    let id = match waiting_for(pipeline, name) {
+        Ok(id) => id,
+        Err(refused) => return Rejecting::Refused(refused),
+    };
+    match (job.status, job.done.get(&id)) {
+        (JobStatus::Running, Some(done)) => Rejecting::Refused(Refused::Taken { signal: name.to_owned(), at: done.at }),
+        (JobStatus::Running, None) => {
+            let entry = cancel::entry(Some(id), reason, now);
+            Rejecting::Write(Write::Close { closing: job.closing, entry })
+        }
+        (JobStatus::Canceled, _) => Rejecting::Notify(Message::to_finalizer(pipeline, job)),
+        (status @ (JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Rejected), _) => {
+            Rejecting::Refused(Refused::Closed(status))
+        }
+    }
+}
+
+/// The task that waits for the signal of this name.
+fn waiting_for(pipeline: &Pipeline, name: &str) -> Result<TaskId, Refused> {
+    let found = SignalName::try_from(name).ok().and_then(|name| pipeline.waiting_for(&name));
+    found.map(|step| TaskId::only(step.name.clone())).ok_or_else(|| {
+        let known = pipeline.waits().filter_map(|(_, wait)| wait.signal.clone()).collect();
+        Refused::NoSuchSignal { signal: name.chars().take(SHOWN_CHARS_MAX).collect(), known }
+    })
+}
+
+/// How much of a name that is no signal is repeated, in characters.
+const SHOWN_CHARS_MAX: usize = 80;
 
 /// A payload without the white space between its parts.
 fn compact(payload: &str) -> Result<String, Refused> {
@@ -200,7 +248,8 @@ pub struct Due {
 pub fn due(pipeline: &Pipeline, job: &Job, now: Time) -> Option<Due> {
     pipeline.waits().find_map(|(step, wait)| {
         let waiting = waiting(pipeline, step, job)?;
-        let (task, has_come) = (TaskId::only(step.name.clone()), |time: Option<Time>| time.is_some_and(|time| time <= now));
+        let (task, has_come) =
+            (TaskId::only(step.name.clone()), |time: Option<Time>| time.is_some_and(|time| time <= now));
         let write = if has_come(waiting.until) {
             record(pipeline, job, task.clone(), None, now)
         } else if has_come(waiting.times_out_at) {

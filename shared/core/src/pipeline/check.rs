@@ -102,7 +102,9 @@ fn check_waits(document: &Document, mistakes: &mut Vec<String>) {
             mistakes.push(format!("step {name:?} waits and is light: it has no message"));
         }
         if step.timeouts != Timeouts::default() || step.retry != RetryPolicy::default() {
-            mistakes.push(format!("step {name:?} waits and has timeouts or retries: it has no attempts, only its own time-out"));
+            mistakes.push(format!(
+                "step {name:?} waits and has timeouts or retries: it has no attempts, only its own time-out"
+            ));
         }
         if let Some(signal) = &wait.signal
             && !signals.insert(signal)

@@ -59,7 +59,8 @@ fn again(pipeline: &Pipeline, job: &Job, name: &str) -> Tried<Vec<String>> {
 #[test]
 fn a_signal_is_recorded_once_and_sent_again_it_sends_what_it_made_ready() -> Tried<()> {
     let pipeline = pipeline()?;
-    let job = signaled(&pipeline, &begun(&pipeline, &[("script", 1_500_000, Some(2))])?, "approve", Some(" [1, \"a b\"]"))?;
+    let job =
+        signaled(&pipeline, &begun(&pipeline, &[("script", 1_500_000, Some(2))])?, "approve", Some(" [1, \"a b\"]"))?;
     let done = job.done.get(&"approve".parse()?).ok_or("not recorded")?;
     assert_eq!((done.attempt, done.at, done.payload.as_deref()), (1, Time(2_000_000), Some("[1,\"a b\"]")));
     assert_eq!(again(&pipeline, &job, "approve")?, ["render#0", "render#1"]);
@@ -128,7 +129,9 @@ fn what_can_t_be_taken_says_why() -> Tried<()> {
     };
     assert_eq!(why(&job, "aprove", "1"), "no step of it waits for \"aprove\"; it has approve, hurry");
     assert_eq!(why(&job, "Approve!", "1"), "no step of it waits for \"Approve!\"; it has approve, hurry");
-    assert!(why(&job, "approve", "yes").starts_with("its payload is not JSON (expected value at line 1 column 1); text"));
+    assert!(
+        why(&job, "approve", "yes").starts_with("its payload is not JSON (expected value at line 1 column 1); text")
+    );
     let long = format!("\"{}\"", "x".repeat(PAYLOAD_BYTES_MAX - 2));
     assert!(why(&job, "approve", &long).contains("Record"), "it fits");
     assert_eq!(
@@ -141,7 +144,10 @@ fn what_can_t_be_taken_says_why() -> Tried<()> {
     assert_eq!(refused.to_string(), "no step of it waits for \"go\"; it waits for no signal at all");
     for status in JobStatus::ALL.into_iter().filter(|status| *status != JobStatus::Running) {
         let closed = Job { status, ..job.clone() };
-        assert_eq!(why(&closed, "approve", "1"), format!("it is {}: only a job that runs takes signals", status.as_str()));
+        assert_eq!(
+            why(&closed, "approve", "1"),
+            format!("it is {}: only a job that runs takes signals", status.as_str())
+        );
     }
     Ok(())
 }
@@ -247,5 +253,47 @@ fn a_redrive_from_a_wait_forgets_its_record_and_a_time_out_gives_it_its_time_ane
     assert!(crate::redrive::messages(&pipeline, &forgotten).is_empty(), "it waits, and a wait has no message");
     assert_eq!(look_by(&pipeline, &forgotten), Some(Time(2_000_000).plus(DAY)));
     assert_eq!(tasks(&crate::redrive::messages(&pipeline, &reopened(None)?)), ["render#0"]);
+    Ok(())
+}
+
+#[test]
+fn of_a_signal_and_a_rejection_at_one_instant_one_wins() -> Tried<()> {
+    let pipeline = pipeline()?;
+    let job = begun(&pipeline, &[("script", 1, Some(1))])?;
+    let Rejecting::Write(rejection) = reject(&pipeline, &job, "approve", "off topic", Time(5)) else {
+        return Err("no write".into());
+    };
+    let approved = signaled(&pipeline, &job, "approve", None)?;
+    assert_eq!(apply(&rejection, Some(&Part::Job(Box::new(approved.clone())))), None);
+    let at = Time(2_000_000);
+    let taken = Rejecting::Refused(Refused::Taken { signal: "approve".to_owned(), at });
+    assert_eq!(reject(&pipeline, &approved, "approve", "off topic", Time(6)), taken);
+    let rejected = written(&rejection, &job)?;
+    let closing = rejected.closings.last().ok_or("no closing")?;
+    assert_eq!(
+        (rejected.status, closing.error.as_ref().map(ErrorText::as_str)),
+        (JobStatus::Canceled, Some("off topic"))
+    );
+    let refused = signal(&pipeline, &rejected, "approve", None, Time(7));
+    assert_eq!(refused, Signaling::Refused(Refused::Closed(JobStatus::Canceled)));
+    let Rejecting::Notify(Some(message)) = reject(&pipeline, &rejected, "approve", "again", Time(8)) else {
+        return Err("no notification".into());
+    };
+    assert_eq!(message.task.to_string(), "notify@0");
+    Ok(())
+}
+
+#[test]
+fn what_can_t_be_rejected_says_why() -> Tried<()> {
+    let pipeline = pipeline()?;
+    let job = begun(&pipeline, &[])?;
+    let known = vec!["approve".to_owned(), "hurry".to_owned()];
+    let unknown = Refused::NoSuchSignal { signal: "go".to_owned(), known };
+    assert_eq!(reject(&pipeline, &job, "go", "", BORN), Rejecting::Refused(unknown));
+    for status in [JobStatus::Completed, JobStatus::Failed, JobStatus::TimedOut, JobStatus::Rejected] {
+        let closed = Job { status, ..job.clone() };
+        let refused = Rejecting::Refused(Refused::Closed(status));
+        assert_eq!(reject(&pipeline, &closed, "approve", "", BORN), refused);
+    }
     Ok(())
 }

@@ -17,7 +17,9 @@ pub(super) fn wide(id: &str, recorded: &[u32]) -> Tried<Scene> {
     scene.job.done.clear();
     scene.job.done.insert("a".parse()?, Done { attempt: 1, at: NOW, width: Some(4), payload: None });
     let mut shard = Shard::new(1, scene.job.expires_at);
-    shard.done.extend(recorded.iter().map(|element| (*element, Done { attempt: 1, at: NOW, width: None, payload: None })));
+    shard
+        .done
+        .extend(recorded.iter().map(|element| (*element, Done { attempt: 1, at: NOW, width: None, payload: None })));
     scene.shard = (!recorded.is_empty()).then_some(shard);
     Ok(scene)
 }
