@@ -353,7 +353,8 @@ impl Stage {
             assert_eq!(count, 1, "{task} was recorded {count} times\n{}", self.log());
         }
         assert_eq!(self.sim.refused_keys(), Vec::<String>::new());
-        let keeps = |task: &TaskId| self.keeps && self.pipeline.step(task.step()).is_some_and(|step| step.wait.is_none());
+        let keeps =
+            |task: &TaskId| self.keeps && self.pipeline.step(task.step()).is_some_and(|step| step.wait.is_none());
         for (task, record) in done.iter().filter(|(task, _)| keeps(task)) {
             let key = qsketch_runtime::attempt::key(job.as_str(), task, record.attempt, OUTPUT);
             let output = String::from_utf8(self.sim.bytes(&key).unwrap()).unwrap();
