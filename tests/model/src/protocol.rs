@@ -12,7 +12,7 @@ use qsketch_core::route;
 use crate::action::{self, Action};
 use crate::book::{Book, Me, NOW};
 use crate::config::{Broken, Config, Symmetry, WIDTH, tasks_of};
-use crate::state::{ABSENT, COPIES, Copied, SHARDS, SLOTS, Slot, State, TASKS, number};
+use crate::state::{ABSENT, COPIES, Copied, SHARDS, SLOTS, Signal, Slot, State, TASKS, number};
 use crate::turn::Turn;
 
 /// The protocol of one configuration.
@@ -63,12 +63,23 @@ impl Protocol {
             shards: [ABSENT; SHARDS],
             left: [ABSENT; TASKS],
             copies: [[Copied::None; COPIES]; TASKS],
+            signal: if self.pipeline.waits().next().is_some() { Signal::NotYet } else { Signal::Sent },
             faults: self.config.faults,
             is_late: false,
             broken: None,
         };
         state.add_copy(self.index_of(&first), Copied::Fresh);
         state
+    }
+
+    /// Whether somebody is still to send the job its signal, or what that made ready.
+    #[must_use]
+    pub fn is_to_be_signaled(&self, book: &Book, state: &State) -> bool {
+        match state.signal {
+            Signal::NotYet => book.job_at(state.job).status == JobStatus::Running,
+            Signal::Recorded(_) | Signal::CutOff => true,
+            Signal::Sent => false,
+        }
     }
 
     /// Whether the job is closed and its notification recorded.
