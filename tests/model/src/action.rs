@@ -106,6 +106,8 @@ pub enum Action {
     Signal,
     /// What it made ready is sent; when the reply is lost, its sender died before that.
     SendSignaled(Reply),
+    /// Whoever canceled the job, and heard nothing of it, cancels it again: its notification is sent.
+    CancelAgain,
     /// Whoever sweeps over the open jobs does what is due of its waits.
     Look,
 }
@@ -158,6 +160,7 @@ pub fn faults(book: &Book, state: &State, action: Action) -> [Option<Fault>; 2] 
         | Action::DeliverOld { .. }
         | Action::Resume
         | Action::Signal
+        | Action::CancelAgain
         | Action::Look
         | Action::ReadJob(_)
         | Action::ReadTask(_)
@@ -262,7 +265,10 @@ pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<A
         }
         Signal::Sent => {}
     }
-    if state.is_late && protocol.pipeline.waits().next().is_some() {
+    if state.is_cancel_cut_off {
+        actions.push(Action::CancelAgain);
+    }
+    if state.is_late && protocol.has_waits() {
         actions.push(Action::Look);
     }
     actions.retain(|action| {

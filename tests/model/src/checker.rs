@@ -55,7 +55,7 @@ impl Model for Protocol {
             let book = protocol.book();
             // Whoever paused a job resumes it, and whoever has a signal for it sends that.
             let is_paused = book.job_at(state.job).paused.is_some();
-            let is_open = is_paused || protocol.is_to_be_signaled(&book, state);
+            let is_open = is_paused || protocol.is_up_to_somebody(&book, state);
             state.broken.is_some() || state.is_moving() || is_open || protocol.is_over(&book, state)
         }));
         properties.push(Property::sometimes(OVER, |protocol: &Self, state: &State| {

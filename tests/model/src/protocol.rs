@@ -63,7 +63,8 @@ impl Protocol {
             shards: [ABSENT; SHARDS],
             left: [ABSENT; TASKS],
             copies: [[Copied::None; COPIES]; TASKS],
-            signal: if self.pipeline.waits().next().is_some() { Signal::NotYet } else { Signal::Sent },
+            signal: if self.has_waits() { Signal::NotYet } else { Signal::Sent },
+            is_cancel_cut_off: false,
             faults: self.config.faults,
             is_late: false,
             broken: None,
@@ -72,9 +73,18 @@ impl Protocol {
         state
     }
 
-    /// Whether somebody is still to send the job its signal, or what that made ready.
+    /// Whether a step waits. A job that does may have no message at all.
     #[must_use]
-    pub fn is_to_be_signaled(&self, book: &Book, state: &State) -> bool {
+    pub fn has_waits(&self) -> bool {
+        self.pipeline.waits().next().is_some()
+    }
+
+    /// Whether somebody has a command to give once more, or for the first time: the signal, or a cancellation.
+    #[must_use]
+    pub fn is_up_to_somebody(&self, book: &Book, state: &State) -> bool {
+        if state.is_cancel_cut_off {
+            return true;
+        }
         match state.signal {
             Signal::NotYet => book.job_at(state.job).status == JobStatus::Running,
             Signal::Recorded(_) | Signal::CutOff => true,

@@ -120,6 +120,8 @@ pub struct State {
     pub copies: [[Copied; COPIES]; TASKS],
     /// How far whoever sends the signal has come.
     pub signal: Signal,
+    /// Whether whoever canceled a job with a wait died before the notification was sent: it is to be canceled again.
+    pub is_cancel_cut_off: bool,
     /// How many faults may still happen.
     pub faults: u8,
     /// Whether every deadline has passed.

@@ -97,6 +97,7 @@ impl Turn<'_> {
             }
             Action::Signal => return self.signal(),
             Action::SendSignaled(reply) => return self.send_signaled(reply),
+            Action::CancelAgain => self.cancel_again(),
             Action::Look => return self.look(),
         }
         true
@@ -262,7 +263,17 @@ impl Turn<'_> {
         if reply == Reply::Arrives {
             self.state.add_copy(self.protocol.index_of(&message), Copied::Fresh);
         }
+        // Of every other job somebody holds a message, and settles it by rule 2.
+        self.state.is_cancel_cut_off = reply != Reply::Arrives && self.protocol.has_waits();
         true
+    }
+
+    fn cancel_again(&mut self) {
+        self.state.is_cancel_cut_off = false;
+        let job = self.book.job_at(self.state.job);
+        if let Canceling::Notify(Some(message)) = cancel(&self.protocol.pipeline, job, "again", NOW) {
+            self.state.add_copy(self.protocol.index_of(&message), Copied::Fresh);
+        }
     }
 
     /// Delivers a copy that was sent by somebody who knew the job like this.
