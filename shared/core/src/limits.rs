@@ -104,6 +104,9 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// that has stood still: 2 min, 4, 8.
 pub const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// The longest time between two looks at a job that only waits. It has no message to lose, and whoever signals it says so.
+pub const WAIT_INTERVAL_MAX: Duration = Duration::from_secs(6 * 3_600);
+
 /// The shortest time between two looks at a job.
 pub const LOOK_INTERVAL_MIN: Duration = Duration::from_secs(30);
 

@@ -226,7 +226,7 @@ fn tell_wait(pipeline: &Pipeline, job: &Job, step: &CheckedStep, done: Option<&D
         signal: wait.signal.clone(),
         since: now.map(|now| now.since),
         until: now.and_then(|now| now.until),
-        times_out_at: now.and_then(|now| now.times_out_at),
+        times_out_at: now.map(|now| now.times_out_at),
         payload: done.and_then(|done| done.payload.clone()),
     })
 }

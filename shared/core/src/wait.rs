@@ -10,18 +10,21 @@
 //! and then wakes it loses wake-ups.) It is recorded like every completion, so that twice counts once, and a wait that is
 //! recorded early is complete once its inputs are ([`route::is_complete`]).
 //!
-//! Whoever records a wait sends what follows; a signal that is sent again sends it again. Nobody else looks at a wait's
-//! times: whoever sweeps over the open jobs asks [`look_by`] when to look, and carries out [`due`].
+//! Whoever records a wait sends what follows; a signal that is sent again sends it again. And before it is recorded, the next
+//! look at the job is moved near, so that the reconciler finds what a sender lost who died in between.
+//!
+//! Nobody but the reconciler looks at a wait's times: it asks [`look_by`] when to look, and carries out [`due`].
 
 use core::time::Duration;
 
 use crate::cancel;
-use crate::decide::closing_completed;
+use crate::decide::Output;
+use crate::decide::entry::{self, JOB_DEADLINE};
 use crate::failure::ErrorText;
 use crate::ids::{SignalName, TaskId};
-use crate::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_READ_MAX};
+use crate::limits::{PATIENCE, PAYLOAD_BYTES_MAX, PAYLOAD_READ_MAX};
 use crate::message::Message;
-use crate::parts::{Closing, Done, Job, JobStatus, Verdict};
+use crate::parts::{Done, Job, JobStatus, Verdict};
 use crate::pipeline::{CheckedStep, Pipeline, Wait};
 use crate::route::{self, Also};
 use crate::time::Time;
@@ -96,7 +99,15 @@ pub fn signal(pipeline: &Pipeline, job: &Job, name: &str, payload: Option<&str>,
         return Signaling::Is { done: done.clone(), messages: messages(pipeline, job, &id) };
     }
     match job.status {
-        JobStatus::Running => Signaling::Write(record(pipeline, job, id, payload, now)),
+        JobStatus::Running => {
+            // Of a job that only waits the next look may be hours away: what the signal makes ready must not be lost till then.
+            let soon = now.plus(PATIENCE);
+            let far = job.check_at.filter(|at| *at > soon);
+            Signaling::Write(match far {
+                Some(seen) => Write::Look { seen, next: Some(soon) },
+                None => record(pipeline, job, &id, payload, now),
+            })
+        }
         status @ (JobStatus::Completed
         | JobStatus::Failed
         | JobStatus::TimedOut
@@ -128,8 +139,7 @@ pub fn reject(pipeline: &Pipeline, job: &Job, name: &str, reason: &str, now: Tim
     match (job.status, job.done.get(&id)) {
         (JobStatus::Running, Some(done)) => Rejecting::Refused(Refused::Taken { signal: name.to_owned(), at: done.at }),
         (JobStatus::Running, None) => {
-            let entry = cancel::entry(Some(id), reason, now);
-            Rejecting::Write(Write::Close { closing: job.closing, entry })
+            Rejecting::Write(Write::Close { closing: job.closing, entry: cancel::entry(Some(id), reason, now) })
         }
         (JobStatus::Canceled, _) => Rejecting::Notify(Message::to_finalizer(pipeline, job)),
         (status @ (JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Rejected), _) => {
@@ -175,11 +185,12 @@ fn without_spaces(json: &str) -> String {
 }
 
 /// The record of a wait, with the job's closing where it was the last task.
-fn record(pipeline: &Pipeline, job: &Job, id: TaskId, payload: Option<String>, now: Time) -> Write {
-    let done = Done { attempt: 1, at: now, width: None, payload };
-    let is_last = route::is_all_complete(pipeline, job, Also::Record(&id, &done));
-    let close = is_last.then(|| closing_completed(job.result.clone(), now));
-    Write::Record { task: id, closing: job.closing, done, result: None, close }
+fn record(pipeline: &Pipeline, job: &Job, id: &TaskId, payload: Option<String>, now: Time) -> Write {
+    let mut write = entry::record(pipeline, id, job, 1, Output::default(), now);
+    if let Write::Record { done, .. } = &mut write {
+        done.payload = payload;
+    }
+    write
 }
 
 /// The messages that are due once a wait is recorded: of what it made ready and is not paused or, of a closed job, the
@@ -208,8 +219,8 @@ pub struct Waiting {
     pub since: Time,
     /// When it ends by itself.
     pub until: Option<Time>,
-    /// When the job is closed for it.
-    pub times_out_at: Option<Time>,
+    /// When the job is closed for it: by its time-out, or the job's deadline.
+    pub times_out_at: Time,
 }
 
 /// The times of a step that waits now; none for any other, and for one that is recorded or whose inputs are missing.
@@ -219,16 +230,17 @@ pub fn waiting(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> Option<Wai
     let id = TaskId::only(step.name.clone());
     let since = route::scheduled_at(pipeline, &id, job).filter(|_| !job.done.contains_key(&id))?;
     let after = |span: Option<Duration>| span.map(|span| since.plus(span));
-    Some(Waiting { since, until: after(wait.after), times_out_at: after(wait.timeout) })
+    let times_out_at = after(wait.timeout).map_or(job.deadline, |at| at.min(job.deadline));
+    Some(Waiting { since, until: after(wait.after), times_out_at })
 }
 
-/// When somebody must look at a job's waits next: the earliest of their times. None while no time is set for it.
+/// When somebody must look at a job's waits next: the earliest of their times. None while none of them waits.
 ///
 /// It changes with every record, so it is asked of the job as it is now.
 #[must_use]
 pub fn look_by(pipeline: &Pipeline, job: &Job) -> Option<Time> {
     let now_waiting = pipeline.waits().filter_map(|(step, _)| waiting(pipeline, step, job));
-    now_waiting.flat_map(|waiting| [waiting.until, waiting.times_out_at]).flatten().min()
+    now_waiting.flat_map(|waiting| waiting.until.into_iter().chain([waiting.times_out_at])).min()
 }
 
 /// What is due of a job's waits.
@@ -248,12 +260,11 @@ pub struct Due {
 pub fn due(pipeline: &Pipeline, job: &Job, now: Time) -> Option<Due> {
     pipeline.waits().find_map(|(step, wait)| {
         let waiting = waiting(pipeline, step, job)?;
-        let (task, has_come) =
-            (TaskId::only(step.name.clone()), |time: Option<Time>| time.is_some_and(|time| time <= now));
-        let write = if has_come(waiting.until) {
-            record(pipeline, job, task.clone(), None, now)
-        } else if has_come(waiting.times_out_at) {
-            timed_out(job, &task, wait, now)
+        let task = TaskId::only(step.name.clone());
+        let write = if waiting.until.is_some_and(|until| until <= now) {
+            record(pipeline, job, &task, None, now)
+        } else if waiting.times_out_at <= now {
+            timed_out(job, &task, wait, waiting, now)
         } else {
             return None;
         };
@@ -261,19 +272,15 @@ pub fn due(pipeline: &Pipeline, job: &Job, now: Time) -> Option<Due> {
     })
 }
 
-fn timed_out(job: &Job, task: &TaskId, wait: &Wait, now: Time) -> Write {
-    let for_what = wait.signal.as_ref().map_or_else(String::new, |signal| format!(" for the signal {signal}"));
-    let secs = wait.timeout.unwrap_or_default().as_secs();
-    let entry = Closing {
-        verdict: Verdict::TimedOut,
-        at: now,
-        task: Some(task.clone()),
-        attempt: None,
-        error_type: Some(WAIT_TIMEOUT.to_owned()),
-        error: Some(ErrorText::from(format!("it waited{for_what} longer than its time-out of {secs} s"))),
-        result: None,
+fn timed_out(job: &Job, task: &TaskId, wait: &Wait, waiting: Waiting, now: Time) -> Write {
+    let own = wait.timeout.filter(|span| waiting.since.plus(*span) <= job.deadline);
+    let (error_type, bound) = match own {
+        Some(span) => (WAIT_TIMEOUT, format!("its time-out of {} s", span.as_secs())),
+        None => (JOB_DEADLINE, "the job's deadline allows".to_owned()),
     };
-    Write::Close { closing: job.closing, entry }
+    let for_what = wait.signal.as_ref().map_or_else(String::new, |signal| format!(" for the signal {signal}"));
+    let error = ErrorText::from(format!("it waited{for_what} longer than {bound}"));
+    entry::close(job, Verdict::TimedOut, task, None, error_type, error, now)
 }
 
 #[cfg(test)]

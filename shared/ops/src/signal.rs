@@ -2,7 +2,7 @@
 
 use qsketch_core::limits::COMMITS_MAX;
 use qsketch_core::wait::{Refused, Rejecting, Signaling, reject as plan_reject, signal as plan_signal};
-use qsketch_core::{Commit, JobId, Part, Time};
+use qsketch_core::{Commit, JobId, Part, Time, Write};
 use qsketch_runtime::Ports;
 use qsketch_video::pipeline::APPROVE;
 
@@ -44,7 +44,9 @@ pub async fn signal(ports: &Ports, job: &JobId, name: &str, payload: Option<&str
             }
             Signaling::Refused(refused) => return Err(refusal(job, &refused, "signaled")),
             Signaling::Write(write) => match ports.table.commit(job, &write).await? {
-                Commit::Written(Part::Job(now)) => (there, is_again) = (*now, false),
+                Commit::Written(Part::Job(now)) => {
+                    (there, is_again) = (*now, is_again && !matches!(write, Write::Record { .. }));
+                }
                 Commit::Overtaken(Some(Part::Job(now))) => there = *now,
                 Commit::Written(_) | Commit::Overtaken(_) => return Err(OpsError::no_job(job)),
             },

@@ -93,7 +93,7 @@ fn lapsed(task: &Task, step: &CheckedStep, now: Time) -> Option<Attempt> {
 }
 
 /// The record of a completion, with the job's closing where it was the last task.
-pub(super) fn record(pipeline: &Pipeline, id: &TaskId, job: &Job, attempt: u32, output: Output, now: Time) -> Write {
+pub(crate) fn record(pipeline: &Pipeline, id: &TaskId, job: &Job, attempt: u32, output: Output, now: Time) -> Write {
     let done = Done { attempt, at: now, width: output.width, payload: None };
     if id.step() == &pipeline.finalizer().name {
         return Write::RecordFinal { task: id.clone(), closing: job.closing, done };
@@ -363,7 +363,8 @@ pub(super) fn cut_off(
     [own, all, (job.deadline, JOB_DEADLINE)].into_iter().min_by_key(|(bound, _)| *bound).unwrap_or(own)
 }
 
-fn close(
+/// The closing of a job for one of its tasks.
+pub(crate) fn close(
     job: &Job,
     verdict: Verdict,
     id: &TaskId,
@@ -388,5 +389,5 @@ fn close(
 const START_TO_CLOSE: &str = "StartToClose";
 const SCHEDULE_TO_CLOSE: &str = "ScheduleToClose";
 const SCHEDULE_TO_START: &str = "ScheduleToStart";
-const JOB_DEADLINE: &str = "JobDeadline";
+pub(crate) const JOB_DEADLINE: &str = "JobDeadline";
 const HEARTBEAT: &str = "Heartbeat";

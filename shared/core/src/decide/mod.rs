@@ -31,8 +31,6 @@ use crate::shard::Shard;
 use crate::time::Time;
 use crate::write::{Commit, Write};
 
-pub(crate) use entry::closing_completed;
-
 pub use crash::{GivingBack, Known, give_back_after_crash};
 pub use hold::{Beat, Hold};
 

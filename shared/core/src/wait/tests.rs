@@ -1,4 +1,5 @@
 use super::*;
+use crate::decide::entry::closing_completed;
 use crate::ids::{JobId, StepName, Tenant};
 use crate::parts::{Part, Pause};
 use crate::pipeline::StepSpec;
@@ -207,6 +208,38 @@ fn a_timer_fires_at_its_time_and_a_time_out_closes_the_job() -> Tried<()> {
     assert_eq!(words, Some("it waited for the signal approve longer than its time-out of 172800 s"));
     assert_eq!(tasks(&messages(&pipeline, &closed, &second.task)), ["notify@0"]);
     assert_eq!(due(&pipeline, &closed, Time(u64::MAX)), None);
+    Ok(())
+}
+
+#[test]
+fn a_wait_without_a_time_out_has_the_job_s_deadline() -> Tried<()> {
+    let pipeline = Pipeline::builder("p")
+        .step(StepSpec::new("a"))
+        .step(StepSpec::new("b").after(["a"]).wait(Wait::signal("go")))
+        .finalizer(StepSpec::new("z"))
+        .build()?;
+    let job = begun(&pipeline, &[("a", 1_000_000, None)])?;
+    assert_eq!(look_by(&pipeline, &job), Some(job.deadline));
+    assert_eq!(due(&pipeline, &job, Time(job.deadline.0 - 1)), None);
+    let due = due(&pipeline, &job, job.deadline).ok_or("nothing is due")?;
+    let closed = written(&due.write, &job)?;
+    let closing = closed.closings.last().ok_or("no closing")?;
+    assert_eq!((closed.status, closing.error_type.as_deref()), (JobStatus::TimedOut, Some("JobDeadline")));
+    let words = "it waited for the signal go longer than the job's deadline allows";
+    assert_eq!(closing.error.as_ref().map(ErrorText::as_str), Some(words));
+    Ok(())
+}
+
+#[test]
+fn a_signal_moves_a_far_look_near_before_it_is_recorded() -> Tried<()> {
+    let pipeline = pipeline()?;
+    let mut job = begun(&pipeline, &[("script", 1, Some(1))])?;
+    let (now, far) = (Time(2_000_000), Time(2_000_000).plus(DAY));
+    job.check_at = Some(far);
+    let Signaling::Write(first) = signal(&pipeline, &job, "approve", None, now) else { return Err("no write".into()) };
+    assert_eq!(first, Write::Look { seen: far, next: Some(now.plus(PATIENCE)) });
+    let near = written(&first, &job)?;
+    assert!(signaled(&pipeline, &near, "approve", None)?.done.contains_key(&"approve".parse()?));
     Ok(())
 }
 
