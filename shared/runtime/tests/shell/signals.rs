@@ -2,13 +2,16 @@
 
 use core::time::Duration;
 
-use qsketch_core::wait::{Signaling, due, look_by, messages, signal};
-use qsketch_core::{Commit, Job, JobId, JobStatus, Message, Part, TaskId, Wait};
+use qsketch_core::limits::PATIENCE;
+use qsketch_core::wait::{Signaling, look_by, signal};
+use qsketch_core::{Canceling, Commit, Job, JobId, JobStatus, Message, Part, TaskId, Wait, cancel};
 use qsketch_runtime::ports::Outgoing;
+use qsketch_runtime::reconcile::PERIOD;
 use qsketch_runtime::{PortError, Ports, QueueName};
 use qsketch_sim::Disorder;
 
 use crate::disorder::run;
+use crate::reconciled::Sweeping;
 use crate::stage::{Play, Stage, TASKS, status};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -179,52 +182,77 @@ fn a_sender_that_dies_between_the_record_and_the_messages_is_mended_by_sending_a
     });
 }
 
-/// Looks at a job's waits as a sweep does, once.
-async fn look(stage: &Stage, id: &JobId) {
-    let ports = stage.sim.observer();
-    let mut job = job_of(stage, id);
-    while let Some(due) = due(&stage.pipeline, &job, ports.clock.now()) {
-        job = match ports.table.commit(id, &due.write).await.unwrap() {
-            Commit::Written(Part::Job(now)) | Commit::Overtaken(Some(Part::Job(now))) => *now,
-            other => panic!("{other:?}"),
-        };
-        send(&ports, &messages(&stage.pipeline, &job, &due.task)).await.unwrap();
-    }
-}
-
 #[test]
-fn a_timer_lets_the_job_go_on_at_its_time() {
+fn what_a_dead_sender_lost_is_sent_by_the_reconciler() {
     run(async {
-        let stage = stage(1).waiting(Wait::after(2 * DAY));
-        let worker = stage.worker("w1");
+        let stage = stage(1);
+        let (worker, _sweeping) = (stage.worker("w1"), sweeping(&stage));
         let id = stage.submit("j").await;
         until_recorded(&stage, &id, "a").await;
-        let fires = look_by(&stage.pipeline, &job_of(&stage, &id)).unwrap();
-        tokio::time::sleep(fires.since(stage.sim.now()) - Duration::from_secs(1)).await;
-        look(&stage, &id).await;
-        assert_eq!(look_by(&stage.pipeline, &job_of(&stage, &id)), Some(fires), "it is too early");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        look(&stage, &id).await;
+        tokio::time::sleep(DAY).await;
+        let at = stage.sim.now();
+        record(&stage, &stage.sim.observer(), &id, "1").await.unwrap();
         completes(&stage, &id).await;
+        let lost = stage.played("b#0")[0].began.since(at);
+        assert!(lost <= PATIENCE + 2 * PERIOD, "after {lost:?}, though it had rested for hours");
         worker.stop().await;
     });
 }
 
 #[test]
-fn a_wait_without_time_closes_the_job_and_a_signal_comes_too_late() {
+fn a_job_that_waits_and_whose_cancellation_was_cut_off_is_notified_by_the_reconciler() {
     run(async {
         let stage = stage(1);
-        let worker = stage.worker("w1");
+        let (worker, _sweeping) = (stage.worker("w1"), sweeping(&stage));
+        let id = stage.submit("j").await;
+        until_recorded(&stage, &id, "a").await;
+        tokio::time::sleep(DAY).await;
+        let canceling = cancel(&stage.pipeline, &job_of(&stage, &id), "not needed", stage.sim.now());
+        let Canceling::Write(write) = canceling else { panic!("{canceling:?}") };
+        stage.sim.observer().table.commit(&id, &write).await.unwrap();
+        let parts = stage.until_notified(&id).await;
+        assert_eq!((status(&parts), stage.notifications().len()), (JobStatus::Canceled, 1));
+        worker.stop().await;
+    });
+}
+
+fn sweeping(stage: &Stage) -> Sweeping {
+    Sweeping::every_minute(stage.sim.process("reconciler").ports())
+}
+
+#[test]
+fn a_timer_fires_within_one_period_of_the_reconciler() {
+    run(async {
+        let stage = stage(1).waiting(Wait::after(2 * DAY));
+        let (worker, _sweeping) = (stage.worker("w1"), sweeping(&stage));
+        let id = stage.submit("j").await;
+        until_recorded(&stage, &id, "a").await;
+        let fires = look_by(&stage.pipeline, &job_of(&stage, &id)).unwrap();
+        tokio::time::sleep(2 * DAY - Duration::from_secs(3_600)).await;
+        completes(&stage, &id).await;
+        let late = job_of(&stage, &id).done[&"w".parse().unwrap()].at.since(fires);
+        assert!(late <= PERIOD, "{late:?}");
+        let writes = stage.sim.commits().iter().filter(|committed| committed.write.kind() == "look").count();
+        assert!(writes <= 20, "{writes} looks in two days");
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn a_wait_without_time_closes_the_job_within_one_period_and_a_signal_comes_too_late() {
+    run(async {
+        let stage = stage(1);
+        let (worker, _sweeping) = (stage.worker("w1"), sweeping(&stage));
         let id = stage.submit("j").await;
         until_recorded(&stage, &id, "a").await;
         let over = look_by(&stage.pipeline, &job_of(&stage, &id)).unwrap();
-        tokio::time::sleep(over.since(stage.sim.now())).await;
-        look(&stage, &id).await;
-        let parts = stage.until_notified(&id).await;
-        assert_eq!(status(&parts), JobStatus::TimedOut);
-        assert_eq!(stage.notifications().len(), 1);
-        let late = signal(&stage.pipeline, &parts.job.unwrap(), "go", None, stage.sim.now());
-        assert!(matches!(late, Signaling::Refused(_)), "{late:?}");
+        tokio::time::sleep(7 * DAY - Duration::from_secs(3_600)).await;
+        let job = stage.until_notified(&id).await.job.unwrap();
+        assert_eq!((job.status, stage.notifications().len()), (JobStatus::TimedOut, 1));
+        let late = job.closings[0].at.since(over);
+        assert!(late <= PERIOD, "{late:?}");
+        let refused = signal(&stage.pipeline, &job, "go", None, stage.sim.now());
+        assert!(matches!(refused, Signaling::Refused(_)), "{refused:?}");
         worker.stop().await;
     });
 }
