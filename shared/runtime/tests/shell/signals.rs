@@ -12,7 +12,7 @@ use qsketch_sim::Disorder;
 
 use crate::disorder::run;
 use crate::reconciled::Sweeping;
-use crate::stage::{Play, Stage, TASKS, status};
+use crate::stage::{Play, Running, Stage, TASKS, status};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -128,8 +128,7 @@ fn a_signal_that_is_sent_twice_counts_once() {
         until_recorded(&stage, &id, "a").await;
         let (one, other) = (stage.sim.observer(), stage.sim.observer());
         let (first, second) = (try_signal(&stage, &one, &id, "1"), try_signal(&stage, &other, &id, "2"));
-        let (first, second) = tokio::join!(first, second);
-        (first.unwrap(), second.unwrap());
+        tokio::try_join!(first, second).unwrap();
         completes(&stage, &id).await;
         let payload = job_of(&stage, &id).done[&"w".parse().unwrap()].payload.clone();
         try_signal(&stage, &one, &id, "3").await.unwrap();
@@ -186,9 +185,7 @@ fn a_sender_that_dies_between_the_record_and_the_messages_is_mended_by_sending_a
 fn what_a_dead_sender_lost_is_sent_by_the_reconciler() {
     run(async {
         let stage = stage(1);
-        let (worker, _sweeping) = (stage.worker("w1"), sweeping(&stage));
-        let id = stage.submit("j").await;
-        until_recorded(&stage, &id, "a").await;
+        let (worker, _sweeping, id) = on_wait(&stage).await;
         tokio::time::sleep(DAY).await;
         let at = stage.sim.now();
         record(&stage, &stage.sim.observer(), &id, "1").await.unwrap();
@@ -203,9 +200,7 @@ fn what_a_dead_sender_lost_is_sent_by_the_reconciler() {
 fn a_job_that_waits_and_whose_cancellation_was_cut_off_is_notified_by_the_reconciler() {
     run(async {
         let stage = stage(1);
-        let (worker, _sweeping) = (stage.worker("w1"), sweeping(&stage));
-        let id = stage.submit("j").await;
-        until_recorded(&stage, &id, "a").await;
+        let (worker, _sweeping, id) = on_wait(&stage).await;
         tokio::time::sleep(DAY).await;
         let canceling = cancel(&stage.pipeline, &job_of(&stage, &id), "not needed", stage.sim.now());
         let Canceling::Write(write) = canceling else { panic!("{canceling:?}") };
@@ -216,17 +211,19 @@ fn a_job_that_waits_and_whose_cancellation_was_cut_off_is_notified_by_the_reconc
     });
 }
 
-fn sweeping(stage: &Stage) -> Sweeping {
-    Sweeping::every_minute(stage.sim.process("reconciler").ports())
+/// A job whose first step is recorded, with a worker at it and a reconciler that sweeps.
+async fn on_wait(stage: &Stage) -> (Running, Sweeping, JobId) {
+    let sweeping = Sweeping::every_minute(stage.sim.process("reconciler").ports());
+    let (worker, id) = (stage.worker("w1"), stage.submit("j").await);
+    until_recorded(stage, &id, "a").await;
+    (worker, sweeping, id)
 }
 
 #[test]
 fn a_timer_fires_within_one_period_of_the_reconciler() {
     run(async {
         let stage = stage(1).waiting(Wait::after(2 * DAY));
-        let (worker, _sweeping) = (stage.worker("w1"), sweeping(&stage));
-        let id = stage.submit("j").await;
-        until_recorded(&stage, &id, "a").await;
+        let (worker, _sweeping, id) = on_wait(&stage).await;
         let fires = look_by(&stage.pipeline, &job_of(&stage, &id)).unwrap();
         tokio::time::sleep(2 * DAY - Duration::from_secs(3_600)).await;
         completes(&stage, &id).await;
@@ -242,9 +239,7 @@ fn a_timer_fires_within_one_period_of_the_reconciler() {
 fn a_wait_without_time_closes_the_job_within_one_period_and_a_signal_comes_too_late() {
     run(async {
         let stage = stage(1);
-        let (worker, _sweeping) = (stage.worker("w1"), sweeping(&stage));
-        let id = stage.submit("j").await;
-        until_recorded(&stage, &id, "a").await;
+        let (worker, _sweeping, id) = on_wait(&stage).await;
         let over = look_by(&stage.pipeline, &job_of(&stage, &id)).unwrap();
         tokio::time::sleep(7 * DAY - Duration::from_secs(3_600)).await;
         let job = stage.until_notified(&id).await.job.unwrap();
