@@ -2,9 +2,10 @@
 
 mod scene;
 
+use qsketch_core::redrive::Why;
 use qsketch_core::story::TaskStatus;
 use qsketch_core::{Job, JobId, JobStatus, Verdict};
-use qsketch_ops::{Canceled, OpsError, approve, pause, redrive, reject, resume, show, signal};
+use qsketch_ops::{Canceled, OpsError, approve, pause, preview, redrive, reject, resume, show, signal};
 use qsketch_runtime::QueueName;
 use qsketch_sim::{Fault, Sim};
 use scene::{Scene, Tried};
@@ -139,6 +140,8 @@ async fn a_rejected_job_that_is_redriven_waits_for_its_approval_again() -> Tried
         .ran("notify@0", 950, 1_000, None)?
         .stand()
         .await?;
+    let plan = preview(&sim.ports(), &id()?, None).await?.plan;
+    assert_eq!((plan[1].step.as_str(), &plan[1].why), ("approve", &Why::Waits));
     assert_eq!(redrive(&sim.ports(), &id()?, None).await?.sent, 0, "it waits, and a wait has no message");
     assert_eq!(approve(&sim.ports(), &id()?).await?.sent, 4);
     Ok(())
