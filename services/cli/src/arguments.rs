@@ -61,6 +61,12 @@ pub enum Command {
     Pause(Pause),
     /// Resume a paused job, or one step of it
     Resume(Pause),
+    /// Send a job the signal that a step of it waits for
+    Signal(Signal),
+    /// Approve a job that was submitted with --approve: it goes on after its script
+    Approve(Approve),
+    /// Reject a job that was submitted with --approve: it is canceled
+    Reject(Reject),
     /// Delete a closed job for good: its video, all its files and its story
     Delete(Delete),
     /// Look after the jobs that nobody is at work on, as the reconciler does every minute
@@ -102,6 +108,10 @@ pub struct Submit {
     /// Whose job it is
     #[arg(long)]
     pub tenant: Option<String>,
+
+    /// Wait after the script, for up to 7 days, until `qsketch approve` or `reject`
+    #[arg(long)]
+    pub approve: bool,
 
     /// Follow the job until it has closed
     #[arg(long)]
@@ -237,6 +247,45 @@ pub struct Pause {
     /// This step alone: generate-script, render-manim, generate-tts or merge-upload
     #[arg(long)]
     pub step: Option<StepName>,
+}
+
+/// Arguments of `signal`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The first signal counts, also where it comes before the step waits: then the step does not wait at all. To send it again is
+safe, and mends what an earlier try that failed did not send. A step that waits has no message: waiting costs nothing.")]
+pub struct Signal {
+    /// The job's id
+    pub job: JobId,
+
+    /// The signal's name
+    pub name: String,
+
+    /// What comes with it, as JSON of at most 1,024 bytes: `show` tells it, and the steps that follow may read it
+    pub payload: Option<String>,
+}
+
+/// Arguments of `approve`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The same as `qsketch signal JOB approve`. `qsketch show JOB` tells the script's title and scenes. To approve again is safe.")]
+pub struct Approve {
+    /// The job's id
+    pub job: JobId,
+}
+
+/// Arguments of `reject`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The job is CANCELED with this reason, and the customer's systems get the event generation.canceled. A job that was approved stays
+as it is: that ends with 1. Of an approval and a rejection at the same moment one wins. To reject again is safe.")]
+pub struct Reject {
+    /// The job's id
+    pub job: JobId,
+
+    /// Why, in at most 200 bytes: the story and the event tell it
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// Arguments of `delete`.

@@ -6,19 +6,21 @@ use std::path::{Path, PathBuf};
 
 use qsketch_core::redrive::StepPlan;
 use qsketch_core::story::Story;
-use qsketch_core::{JobId, JobStatus, StepName};
+use qsketch_core::{JobId, JobStatus, StepName, Time};
 use qsketch_ops::list::DAYS_DEFAULT;
 use qsketch_ops::{
     Canceled, Changed, Check, Deleted, Downloaded, Listing, Log, LogName, OpsError, Prepared, Query, Redriven, Sent,
-    State, Until, Wish,
+    Signaled, State, Until, Wish,
 };
 use qsketch_runtime::Ports;
 use qsketch_runtime::config::{Environment, Settings, SettingsError};
 use qsketch_runtime::reconcile::{Mode, Swept};
+use qsketch_video::pipeline::APPROVE;
 use serde::Serialize;
 
 use crate::arguments::{
-    Arguments, Cancel, Command, Delete, Download, List, Logs, Pause, Reconcile, Redrive, Show, Submit, When,
+    Approve, Arguments, Cancel, Command, Delete, Download, List, Logs, Pause, Reconcile, Redrive, Reject, Show, Signal,
+    Submit, When,
 };
 use crate::exit::{Exit, Problem};
 use crate::output::Output;
@@ -40,6 +42,9 @@ pub(crate) async fn run(arguments: &Arguments, environment: &Environment, output
         Command::Redrive(asked) => redrive(asked, &ports(environment).await?, output).await,
         Command::Pause(asked) => pause(asked, &ports(environment).await?, output).await,
         Command::Resume(asked) => resume(asked, &ports(environment).await?, output).await,
+        Command::Signal(asked) => signal(asked, &ports(environment).await?, output).await,
+        Command::Approve(asked) => approve(asked, &ports(environment).await?, output).await,
+        Command::Reject(asked) => reject(asked, &ports(environment).await?, output).await,
         Command::Delete(asked) => delete(asked, environment, output).await,
         Command::Reconcile(asked) => reconcile(asked, &ports(environment).await?, output).await,
         Command::Logs(asked) => logs(asked, &ports(environment).await?, output).await,
@@ -87,6 +92,19 @@ struct ChangedLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<&'a str>,
     is_again: bool,
+}
+
+#[derive(Serialize)]
+struct SignaledLine<'a> {
+    layout: u32,
+    what: &'static str,
+    job: &'a str,
+    signal: &'a str,
+    is_again: bool,
+    at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a str>,
+    sent: usize,
 }
 
 #[derive(Serialize)]
@@ -151,6 +169,7 @@ async fn submit(asked: &Submit, environment: &Environment, output: &Output) -> R
         voice: asked.voice.clone(),
         quality: asked.quality.clone(),
         tenant: asked.tenant.clone(),
+        approve: asked.approve,
     };
     let prepared = qsketch_ops::prepare(&wish, &qsketch_runtime::clock::SystemClock)?;
     // Worth knowing before a video is made for nothing.
@@ -249,8 +268,12 @@ async fn show(asked: &Show, ports: &Ports, output: &Output) -> Result<Exit, Prob
 }
 
 async fn cancel(asked: &Cancel, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
-    let job = &asked.job;
-    let is_again = qsketch_ops::cancel(ports, job, &asked.reason).await? == Canceled::Before;
+    let canceled = qsketch_ops::cancel(ports, &asked.job, &asked.reason).await?;
+    canceled_line(&asked.job, canceled, output)
+}
+
+fn canceled_line(job: &JobId, canceled: Canceled, output: &Output) -> Result<Exit, Problem> {
+    let is_again = canceled == Canceled::Before;
     if output.is_json {
         let line = CanceledLine { layout: JSON_LAYOUT, what: "canceled", job: job.as_str(), is_again };
         output.json_line(&line)?;
@@ -318,6 +341,38 @@ fn changed_line(
         output.say(&format!("{subject} was {what} before; {words} (qsketch show {job})"));
     } else {
         output.say(&format!("{subject} is {what}; {words} (qsketch show {job})"));
+    }
+    Ok(Exit::Done)
+}
+
+async fn signal(asked: &Signal, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let signaled = qsketch_ops::signal(ports, &asked.job, &asked.name, asked.payload.as_deref()).await?;
+    signaled_line(&asked.job, &asked.name, &signaled, output)
+}
+
+async fn approve(asked: &Approve, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let signaled = qsketch_ops::approve(ports, &asked.job).await?;
+    signaled_line(&asked.job, APPROVE, &signaled, output)
+}
+
+async fn reject(asked: &Reject, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
+    let canceled = qsketch_ops::reject(ports, &asked.job, &asked.reason).await?;
+    canceled_line(&asked.job, canceled, output)
+}
+
+fn signaled_line(job: &JobId, signal: &str, signaled: &Signaled, output: &Output) -> Result<Exit, Problem> {
+    let Signaled { is_again, at, payload, sent } = signaled;
+    if output.is_json {
+        let (what, payload) = ("signaled", payload.as_deref());
+        let (is_again, at, sent) = (*is_again, *at, *sent);
+        let line = SignaledLine { layout: JSON_LAYOUT, what, job: job.as_str(), signal, is_again, at, payload, sent };
+        output.json_line(&line)?;
+    } else if *is_again {
+        output.say(&format!(
+            "job {job} does not wait for {signal} any more since {at}: that stays; sent once more: {sent} tasks (qsketch show {job})"
+        ));
+    } else {
+        output.say(&format!("job {job} has its signal {signal}; sent: {sent} tasks (qsketch show {job})"));
     }
     Ok(Exit::Done)
 }

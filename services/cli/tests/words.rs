@@ -112,6 +112,36 @@ async fn a_redriven_job_one_step_of_which_is_paused() -> Tried {
     assert_golden("redriven.txt", &story(&shown(&sim, "redriven-1", 30_000).await?, Paint::Plain))
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_job_that_waits_for_its_approval_and_one_that_has_it() -> Tried {
+    let scene = Scene::approved("waits-1")?.ran("generate-script", 120, 320, Some(2))?.with_script(1).await?;
+    let sim = scene.stand().await?;
+    let waits = story(&shown(&sim, "waits-1", 7_200_000).await?, Paint::Plain);
+    qsketch_ops::signal(&sim.observer(), &JobId::try_from("waits-1")?, "approve", Some("{\"by\":\"ada\"}")).await?;
+    let has = story(&shown(&sim, "waits-1", 500).await?, Paint::Plain);
+    assert_golden("waits.txt", &format!("{waits}\n{has}"))
+}
+
+#[test]
+fn the_line_of_a_wait_comes_when_it_begins_and_when_it_is_over() -> Tried {
+    let early = Scene::approved("waits-1")?;
+    let written = Scene::approved("waits-1")?.ran("generate-script", 120, 320, Some(1))?;
+    let mut approved = Scene::approved("waits-1")?.ran("generate-script", 120, 320, Some(1))?;
+    let done = Done { attempt: 1, at: at(9_000), width: None, payload: None };
+    approved.job.done.insert("approve".parse()?, done);
+    let tell = |scene: &Scene| qsketch_core::story::tell(&scene.pipeline, &scene.job, &scene.tasks, &BTreeMap::new());
+    let lines = |before: &Scene, after: &Scene| {
+        let (before, after) = (tell(before), tell(after));
+        let found = changes(Some(&before), &after, at(9_500));
+        let lines = found.iter().filter_map(|found| change(found, after.created_at, Paint::Plain));
+        lines.filter(|line| line.contains("approve")).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&early, &written), ["   +0.3 s  approve             WAITING"]);
+    assert!(lines(&written, &written).is_empty());
+    assert_eq!(lines(&written, &approved), ["   +9.0 s  approve             COMPLETED"]);
+    Ok(())
+}
+
 const CLOSED: (&str, &str) = ("WorkerStopped", "its worker was told to stop and gave it back");
 
 /// A job of a list of forty, whose records stand in two shards.
@@ -121,7 +151,7 @@ fn wide() -> Tried<Shown> {
     for n in 0..30 {
         scene = scene.began(&format!("generate-tts#{n}"), 1, 400 + u64::from(n))?;
         let shard = shards.entry(format!("generate-tts@0/{}", n / 32).parse()?).or_insert_with(|| Shard::new(1, 0));
-        shard.done.insert(n, Done { attempt: 1, at: at(2_000 + u64::from(n)), width: None });
+        shard.done.insert(n, Done { attempt: 1, at: at(2_000 + u64::from(n)), width: None, payload: None });
     }
     for n in 30..40 {
         scene = scene.began(&format!("generate-tts#{n}"), 1, 500)?;

@@ -25,6 +25,8 @@ use qsketch_runtime::ports::{Outgoing, PortError, PortErrorKind, Remedy};
 use qsketch_runtime::{Consumer, Delivery, Fate, Ports, QueueName, Stop};
 use qsketch_video::{Reason, RequestError, VideoRequest};
 
+pub use qsketch_video::pipeline::Graphs;
+
 /// The queue of submissions.
 pub const INTAKE_QUEUE: &str = "intake";
 
@@ -61,16 +63,17 @@ pub struct Intake {
     outbox: Outbox,
     crew: Crew,
     queue: QueueName,
-    pipeline: Pipeline,
-    is_pipeline_kept: AtomicBool,
+    graphs: Graphs,
+    /// Whether the table has the graph of jobs without an approval, and of those with one.
+    is_kept: [AtomicBool; 2],
 }
 
 impl Intake {
-    /// An intake into this pipeline.
+    /// An intake into these graphs.
     #[must_use]
-    pub fn new(ports: Ports, outbox: Outbox, pipeline: Pipeline) -> Self {
+    pub fn new(ports: Ports, outbox: Outbox, graphs: Graphs) -> Self {
         let (crew, queue) = (Crew::default(), QueueName::new(INTAKE_QUEUE));
-        Self { ports, outbox, crew, queue, pipeline, is_pipeline_kept: AtomicBool::new(false) }
+        Self { ports, outbox, crew, queue, graphs, is_kept: Default::default() }
     }
 
     /// The same intake, as one of a crew: a light first step that the crew serves begins here, without a queue between.
@@ -92,14 +95,14 @@ impl Intake {
     }
 
     async fn accept(&self, delivery: &Delivery, request: VideoRequest, stop: &Stop) -> Result<(), PortError> {
-        self.keep_pipeline().await?;
+        let pipeline = self.graph(request.approve()).await?;
         let id = match request.id() {
             Some(id) => parsed(JobId::try_from(id))?,
             None => derived_id(delivery)?,
         };
         let tenant = parsed(Tenant::try_from(request.tenant()))?;
         let now = self.ports.clock.now();
-        let job = Job::begun(id.clone(), tenant.clone(), &self.pipeline, now);
+        let job = Job::begun(id.clone(), tenant.clone(), pipeline, now);
         let input = self.input(&id, &request, &job, now)?;
         let hash = input.content_hash.clone();
         let input = match self.ports.table.commit(&id, &Write::CreateInput(Box::new(input))).await? {
@@ -115,7 +118,7 @@ impl Intake {
             self.ports.table.load_job(&id).await?
         };
         match (objection(&id, &hash, &input, job.as_ref()), job) {
-            (None, Some(job)) => self.start(delivery, &job, stop).await,
+            (None, Some(job)) => self.start(delivery, pipeline, &job, stop).await,
             (None, None) => Err(damaged("job", &id)),
             (Some(reason), _) => {
                 // Where the job is refused or long closed, the input just written may stay under its id: no task of
@@ -127,11 +130,11 @@ impl Intake {
     }
 
     /// Sends the job's first task, unless that has nothing left to bring about.
-    async fn start(&self, delivery: &Delivery, job: &Job, stop: &Stop) -> Result<(), PortError> {
-        let first = start_message(&self.pipeline, job);
-        if !is_started(&self.pipeline, job) {
+    async fn start(&self, delivery: &Delivery, pipeline: &Pipeline, job: &Job, stop: &Stop) -> Result<(), PortError> {
+        let first = start_message(pipeline, job);
+        if !is_started(pipeline, job) {
             let in_hand = InHand { queue: &self.queue, delivery, stop };
-            self.crew.pass_on(&self.pipeline, vec![first], &self.outbox, in_hand).await?;
+            self.crew.pass_on(pipeline, vec![first], &self.outbox, in_hand).await?;
         }
         let (id, tenant, status) = (&job.job_id, &job.tenant, job.status.as_str());
         tracing::info!(job = %id, %tenant, receives = delivery.receives, to = status, "accepted");
@@ -153,11 +156,11 @@ impl Intake {
 
     /// A refusal never touches the job that an id belongs to: it has an id of its own.
     async fn refuse(&self, delivery: &Delivery, tenant: &str, refusal: Refusal) -> Result<(), PortError> {
-        self.keep_pipeline().await?;
+        let pipeline = self.graph(false).await?;
         let id = derived_id(delivery)?;
         let tenant = Tenant::try_from(tenant).or_else(|_| Tenant::try_from(qsketch_video::request::TENANT_DEFAULT));
         let reasons = refusal.reasons.join("; ");
-        let job = Job::rejected(id.clone(), parsed(tenant)?, &self.pipeline, refusal, self.ports.clock.now());
+        let job = Job::rejected(id.clone(), parsed(tenant)?, pipeline, refusal, self.ports.clock.now());
         match self.ports.table.commit(&id, &Write::CreateJob(Box::new(job))).await? {
             Commit::Overtaken(Some(Part::Job(job))) if job.status != JobStatus::Rejected => {
                 // Somebody named this message's id as a job's before the message was read.
@@ -185,12 +188,14 @@ impl Intake {
         sent.into_iter().collect()
     }
 
-    async fn keep_pipeline(&self) -> Result<(), PortError> {
-        if !self.is_pipeline_kept.load(Ordering::Relaxed) {
-            self.ports.table.keep_pipeline(&self.pipeline).await?;
-            self.is_pipeline_kept.store(true, Ordering::Relaxed);
+    /// The graph of a job, which the table has from then on.
+    async fn graph(&self, approve: bool) -> Result<&Pipeline, PortError> {
+        let (pipeline, is_kept) = (self.graphs.of(approve), &self.is_kept[usize::from(approve)]);
+        if !is_kept.load(Ordering::Relaxed) {
+            self.ports.table.keep_pipeline(pipeline).await?;
+            is_kept.store(true, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(pipeline)
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use qsketch_aws::host::{self, Role, Service};
-use qsketch_intake::Intake;
+use qsketch_intake::{Graphs, Intake};
 
 fn main() -> ExitCode {
     let service = Service {
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         settings: &[],
     };
     host::run(service, async |context| {
-        let pipeline = qsketch_video::pipeline::pipeline(context.settings.lease)?;
-        Ok(Role::Consumer(Arc::new(Intake::new(context.ports.clone(), context.outbox.clone(), pipeline))))
+        let graphs = Graphs::new(context.settings.lease)?;
+        Ok(Role::Consumer(Arc::new(Intake::new(context.ports.clone(), context.outbox.clone(), graphs))))
     })
 }

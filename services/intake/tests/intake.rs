@@ -7,15 +7,17 @@ use qsketch_core::decide::start_message;
 use qsketch_core::digest::sha256;
 use qsketch_core::parts::{Closing, Done, JobStatus, Verdict};
 use qsketch_core::{Job, JobId, Pipeline, Refusal, Tenant, Write};
-use qsketch_intake::{Intake, KEPT_BYTES_MAX, REJECTED_QUEUE};
+use qsketch_intake::{Graphs, Intake, KEPT_BYTES_MAX, REJECTED_QUEUE};
 use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::ports::Receipt;
 use qsketch_runtime::{Consumer, Delivery, Fate, Ports, QueueName, shutdown};
 use qsketch_sim::{BODY_BYTES_MAX, Fault, Sim, Waiting};
 use qsketch_video::VideoRequest;
+use qsketch_video::pipeline::APPROVAL_TIMEOUT;
 
 const PROMPT: &str = r#"{"prompt": "why is the sky blue"}"#;
 const NAMED: &str = r#"{"id": "sky", "prompt": "why is the sky blue"}"#;
+const APPROVED: &str = r#"{"id": "sky", "prompt": "why is the sky blue", "approve": true}"#;
 const NAMED_OTHER: &str = r#"{"id": "sky", "prompt": "why is grass green"}"#;
 const INVALID: &str = r#"{"id": "sky", "prompt": "", "quality": "best", "colour": "blue"}"#;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -26,7 +28,7 @@ fn pipeline() -> Pipeline {
 
 fn intake(ports: Ports) -> Intake {
     let outbox = Outbox::new(ports.queues.clone());
-    Intake::new(ports, outbox, pipeline())
+    Intake::new(ports, outbox, Graphs::new(Duration::from_secs(30)).unwrap())
 }
 
 fn delivery(message_id: &str, body: &str) -> Delivery {
@@ -147,7 +149,7 @@ async fn a_message_consumed_many_times_makes_one_job_and_repeats_its_start_until
         assert_eq!(start_queue(&sim).len(), times);
     }
     let task = qsketch_video::pipeline::GENERATE_SCRIPT.parse().unwrap();
-    let done = Done { attempt: 1, at: sim.now(), width: Some(1) };
+    let done = Done { attempt: 1, at: sim.now(), width: Some(1), payload: None };
     let record = Write::Record { task, closing: 0, done, result: None, close: None };
     sim.observer().table.commit(&id("m-1"), &record).await.unwrap();
     take(&sim, "m-1", PROMPT).await;
@@ -170,6 +172,31 @@ async fn the_same_id_and_content_by_two_messages_is_one_job() {
     take(&sim, "m-3", NAMED).await;
     assert_eq!(created(&sim), [id("sky")]);
     assert_eq!(start_queue(&sim).len(), 2, "a closed job is not begun again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_that_asks_for_an_approval_gets_the_graph_that_waits_for_it() {
+    let graphs = Graphs::new(Duration::from_secs(30)).unwrap();
+    with_every_fault("m-1", APPROVED, |sim| {
+        let job = job(sim, "sky");
+        assert_eq!((job.status, &job.pipeline_hash), (JobStatus::Running, graphs.approved.hash()));
+        assert!(job.deadline.since(job.created_at) > APPROVAL_TIMEOUT, "its time covers the wait");
+        let start = start_message(&graphs.approved, &job).body();
+        assert!(start_queue(sim).iter().all(|message| message.body == start));
+        assert_eq!(created(sim), [id("sky")]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_id_without_the_approval_is_another_content() {
+    let sim = Sim::new(1);
+    take(&sim, "m-1", APPROVED).await;
+    let hash = job(&sim, "sky").pipeline_hash;
+    assert!(sim.observer().table.load_pipeline(&hash).await.unwrap().is_some(), "its workers find its graph");
+    take(&sim, "m-2", NAMED).await;
+    assert_eq!(refusal(&sim, "m-2").requested_id.as_deref(), Some("sky"));
+    assert_eq!(start_queue(&sim).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,23 +30,20 @@ pub enum Canceling {
 #[must_use]
 pub fn cancel(pipeline: &Pipeline, job: &Job, reason: &str, now: Time) -> Canceling {
     match job.status {
-        JobStatus::Running => Canceling::Write(Write::Close { closing: job.closing, entry: entry(reason, now) }),
-        JobStatus::Canceled => {
-            let id = TaskId::closing(pipeline.finalizer().name.clone(), job.closing);
-            let is_due = !job.done.contains_key(&id);
-            Canceling::Notify(is_due.then(|| Message::to(pipeline, job, id)))
-        }
+        JobStatus::Running => Canceling::Write(Write::Close { closing: job.closing, entry: entry(None, reason, now) }),
+        JobStatus::Canceled => Canceling::Notify(Message::to_finalizer(pipeline, job)),
         status @ (JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Rejected) => {
             Canceling::TooLate(status)
         }
     }
 }
 
-fn entry(reason: &str, now: Time) -> Closing {
+/// The closing of a job that is canceled; with a task, its write is refused once that is recorded.
+pub(crate) fn entry(task: Option<TaskId>, reason: &str, now: Time) -> Closing {
     Closing {
         verdict: Verdict::Canceled,
         at: now,
-        task: None,
+        task,
         attempt: None,
         error_type: Some(CANCELED.to_owned()),
         error: Some(ErrorText::from(reason)),
@@ -81,7 +78,7 @@ mod tests {
         };
         assert_eq!(message.task.to_string(), "z@0");
         let mut notified = canceled.clone();
-        notified.done.insert(message.task, Done { attempt: 1, at: Time(7), width: None });
+        notified.done.insert(message.task, Done { attempt: 1, at: Time(7), width: None, payload: None });
         assert_eq!(cancel(&pipeline, &notified, "again", Time(8)), Canceling::Notify(None));
         for status in [JobStatus::Completed, JobStatus::Failed, JobStatus::TimedOut, JobStatus::Rejected] {
             let closed = Job { status, ..job.clone() };

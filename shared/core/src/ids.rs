@@ -82,17 +82,23 @@ text_id!(
 );
 text_id!(
     /// A node of the graph: 1 to 40 of `a-z 0-9 -`, starting with a letter. It is also the name of its queue.
-    StepName, "step name", "1 to 40 of the characters a-z 0-9 -, starting with a letter", |text| {
-        text.len() <= 40
-            && text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    }
+    StepName, "step name", "1 to 40 of the characters a-z 0-9 -, starting with a letter", plain_name
+);
+text_id!(
+    /// What a step waits for: 1 to 40 of `a-z 0-9 -`, starting with a letter.
+    SignalName, "signal name", "1 to 40 of the characters a-z 0-9 -, starting with a letter", plain_name
 );
 text_id!(
     /// Who holds a lease: a nonce per delivery, never per process, so that two deliveries of one message into one
     /// process are two owners.
     Owner, "owner", "1 to 64 of the characters A-Z a-z 0-9 _ -", |text| word(text, 64)
 );
+
+fn plain_name(text: &str) -> bool {
+    text.len() <= 40
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
 
 fn word(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')

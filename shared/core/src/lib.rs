@@ -14,6 +14,7 @@
 //!   redrive    what to do to run a closed job again, and what that means for each step
 //!   pause      what to do to pause and resume a job or a step of it
 //!   reconcile  what to mend of a job that nobody may be at work on
+//!   wait       what a signal does, and what is due when a time is over
 //!   message    the pointer that travels through a queue
 //!   size       how large a part is as an item, and what reading and writing it is billed
 //! ```
@@ -42,15 +43,16 @@ pub mod shard;
 pub mod size;
 pub mod story;
 pub mod time;
+pub mod wait;
 pub mod write;
 
 pub use cancel::{Canceling, cancel};
 pub use decide::{Act, Drive, Event, Step, decide};
 pub use failure::{ErrorText, Failure, Remedy};
-pub use ids::{IdError, JobId, Owner, ShardId, StepName, TaskId, Tenant};
+pub use ids::{IdError, JobId, Owner, ShardId, SignalName, StepName, TaskId, Tenant};
 pub use message::{Message, MessageError};
 pub use parts::{Attempt, Closing, Done, Input, Job, JobStatus, Outcome, Part, Refusal, Task, Verdict};
-pub use pipeline::{Pipeline, PipelineError, PipelineHash, StepSpec};
+pub use pipeline::{Pipeline, PipelineError, PipelineHash, StepSpec, Wait};
 pub use shard::Shard;
 pub use time::Time;
 pub use write::{Claim, Commit, Footing, Write};

@@ -31,6 +31,12 @@ pub const ATTEMPTS_KEPT_MAX: usize = 16;
 /// The longest result of a job kept in its part, in bytes: a location, never the thing itself.
 pub const RESULT_BYTES_MAX: usize = 1_024;
 
+/// The longest payload of a signal, in bytes: it stands in the part `job`, and every write of that part is billed by its size.
+pub const PAYLOAD_BYTES_MAX: usize = 1_024;
+
+/// The longest text that is read as a payload, in bytes: the white space between its parts is not kept.
+pub const PAYLOAD_READ_MAX: usize = 16 * PAYLOAD_BYTES_MAX;
+
 /// The most attempts that a retry policy may allow.
 pub const ATTEMPTS_MAX: u32 = 100;
 
@@ -97,6 +103,9 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest time between two looks at a job of which something stands still. Up to it, a look follows after as long as
 /// that has stood still: 2 min, 4, 8.
 pub const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// The longest time between two looks at a job that only waits. It has no message to lose, and whoever signals it says so.
+pub const WAIT_INTERVAL_MAX: Duration = Duration::from_secs(6 * 3_600);
 
 /// The shortest time between two looks at a job.
 pub const LOOK_INTERVAL_MIN: Duration = Duration::from_secs(30);

@@ -68,6 +68,14 @@ impl Message {
         tasks.into_iter().map(|task| Self::of(pipeline, job, &mut known, task)).collect()
     }
 
+    /// The notification of how a job has closed; none of one that runs or was refused, and none once it is recorded.
+    #[must_use]
+    pub fn to_finalizer(pipeline: &Pipeline, job: &Job) -> Option<Self> {
+        let id = TaskId::closing(pipeline.finalizer().name.clone(), job.closing);
+        let is_due = job.closings.get(job.closing as usize).is_some() && !job.done.contains_key(&id);
+        is_due.then(|| Self::to(pipeline, job, id))
+    }
+
     fn of(pipeline: &Pipeline, job: &Job, known: &mut Option<Arc<Job>>, task: TaskId) -> Self {
         let is_light = pipeline.step(task.step()).is_some_and(|step| step.is_light);
         let travels = is_light && job.done.len() + job.folded.len() <= KNOWN_TASKS_MAX;

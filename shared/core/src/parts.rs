@@ -69,6 +69,9 @@ pub struct Done {
     /// How many elements its list has, where a later step maps over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
+    /// What came with the signal of a wait: JSON of at most [`crate::limits::PAYLOAD_BYTES_MAX`] bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
 }
 
 /// How a job closed.
@@ -105,7 +108,7 @@ pub struct Closing {
     pub verdict: Verdict,
     /// When.
     pub at: Time,
-    /// The task that failed; for a completed or canceled job none.
+    /// The task that failed, or the wait that was rejected; for a completed or otherwise canceled job none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
     /// The last attempt of that task.
@@ -277,7 +280,8 @@ impl Pause {
 
 /// When to look after a job for the first time that was begun, or opened again, at `now`.
 pub(crate) fn first_check(pipeline: &Pipeline, now: Time) -> Time {
-    let shortest = pipeline.steps().iter().map(|step| step.timeouts.schedule_to_close).min().unwrap_or(PATIENCE);
+    let works = pipeline.steps().iter().filter(|step| step.wait.is_none());
+    let shortest = works.map(|step| step.timeouts.schedule_to_close).min().unwrap_or(PATIENCE);
     now.plus(PATIENCE.min(shortest))
 }
 

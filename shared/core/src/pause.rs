@@ -37,6 +37,9 @@ pub enum Refused {
         /// The steps that there are.
         known: Vec<String>,
     },
+    /// The step waits: no attempt of it ever begins.
+    #[error("step {0} waits, and has no attempts to pause; pause the steps that follow it, or the job")]
+    Waits(StepName),
     /// The step is not paused by itself: the whole job is.
     #[error("the whole job is paused: resume it without --step")]
     WholeJob,
@@ -81,6 +84,9 @@ fn change(pipeline: &Pipeline, job: &Job, step: Option<&StepName>, change: impl 
     if job.status != JobStatus::Running {
         return Pausing::Refused(Refused::Closed(job.status));
     }
+    if let Some((waits, _)) = pipeline.waits().find(|(waits, _)| step == Some(&waits.name)) {
+        return Pausing::Refused(Refused::Waits(waits.name.clone()));
+    }
     if let Some(step) = step.filter(|step| !pipeline.steps().iter().any(|known| known.name == **step)) {
         let known = pipeline.steps().iter().map(|step| step.name.to_string()).collect();
         return Pausing::Refused(Refused::NoSuchStep { step: step.to_string(), known });
@@ -116,6 +122,18 @@ mod tests {
             Some(Part::Job(job)) => Ok(*job),
             _ => Err("it was refused".into()),
         }
+    }
+
+    #[test]
+    fn a_wait_is_not_paused_by_itself() -> Tried<()> {
+        let builder = Pipeline::builder("p").step(StepSpec::new("a"));
+        let builder = builder.step(StepSpec::new("w").after(["a"]).wait(crate::pipeline::Wait::signal("go")));
+        let pipeline = builder.finalizer(StepSpec::new("z")).build()?;
+        let job = Job::begun(JobId::try_from("j")?, Tenant::try_from("t")?, &pipeline, Time(1));
+        let wait = StepName::try_from("w")?;
+        let refused = Pausing::Refused(Refused::Waits(wait.clone()));
+        assert_eq!(pause(&pipeline, &job, Some(&wait), Time(2)), refused);
+        Ok(())
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::decide::entry;
 use crate::ids::{ShardId, TaskId, Which};
 use crate::limits::{
     ABOUT_EMPTY, CLOCK_SKEW_MAX, LOOK_INTERVAL_MAX, LOOK_INTERVAL_MIN, NOTIFY_FOR, PATIENCE, RESENDS_IN_BACKLOG_MAX,
+    WAIT_INTERVAL_MAX,
 };
 use crate::message::Message;
 use crate::parts::{Job, JobStatus, Task};
@@ -26,6 +27,7 @@ use crate::redrive;
 use crate::route::{self, Also};
 use crate::shard::Shard;
 use crate::time::Time;
+use crate::wait;
 use crate::write::{Footing, Write};
 
 /// All that is known of a job.
@@ -108,8 +110,14 @@ fn look_running(seen: Seen<'_>, now: Time) -> Looking {
         // Whoever recorded the last task died before it saw that.
         return Looking::Mend(entry::completed(job, now));
     }
-    let mut outlook = Outline::new(now);
-    for Open { id, step, is_recorded, scheduled } in open(seen) {
+    if let Some(due) = wait::due(pipeline, job, now) {
+        return Looking::Mend(due.write);
+    }
+    let open = open(seen);
+    let rests = open.is_empty() && pipeline.waits().any(|(step, _)| wait::waiting(pipeline, step, job).is_some());
+    let mut outlook = if rests { Outline::resting(now) } else { Outline::new(now) };
+    wait::look_by(pipeline, job).into_iter().for_each(|at| outlook.look_at(at));
+    for Open { id, step, is_recorded, scheduled } in open {
         let task = tasks.get(&id);
         if is_recorded {
             // Its shard is full, and not folded: its message does that.
@@ -257,6 +265,11 @@ struct Outline {
 impl Outline {
     fn new(now: Time) -> Self {
         Self { now, suspects: Vec::new(), next: now.plus(LOOK_INTERVAL_MAX) }
+    }
+
+    /// Of a job that only waits: it has no message that could be lost.
+    fn resting(now: Time) -> Self {
+        Self { next: now.plus(WAIT_INTERVAL_MAX), ..Self::new(now) }
     }
 
     fn look_at(&mut self, at: Time) {

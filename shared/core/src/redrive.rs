@@ -237,6 +237,8 @@ pub enum Why {
         /// The error's type.
         error_type: String,
     },
+    /// It waits, for its signal or its time.
+    Waits,
     /// It had not got that far.
     Open,
 }
@@ -273,6 +275,9 @@ fn why(pipeline: &Pipeline, job: &Job, step: &CheckedStep, from: Option<&StepNam
     }
     if let Some(from) = from.filter(|from| following(pipeline, from).contains(&step.name)) {
         return Why::Follows { step: from.clone() };
+    }
+    if step.wait.is_some() {
+        return Why::Waits;
     }
     let failed = job.closings.last().and_then(|closing| closing.task.clone().zip(closing.error_type.clone()));
     match failed.filter(|(task, _)| *task.step() == step.name) {

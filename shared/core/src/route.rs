@@ -93,12 +93,14 @@ pub fn record_of<'a>(
 }
 
 /// Whether every task of a step is recorded; the elements of a wide one once all its shards are folded.
+///
+/// A wait may be recorded before its inputs are; it is complete once they are too.
 #[must_use]
 pub fn is_complete(pipeline: &Pipeline, name: &StepName, job: &Job) -> bool {
     let Some(step) = pipeline.step(name) else { return false };
     let Some(width) = width_of(step, job) else { return false };
     if step.over.is_none() {
-        return is_recorded(name, job);
+        return is_recorded(name, job) && (step.wait.is_none() || is_ready(pipeline, step, job));
     }
     let mut spans = spans_of(pipeline, step, job).peekable();
     if spans.peek().is_some() {
@@ -148,7 +150,8 @@ pub enum Also<'a> {
 ///
 /// A mapped step whose list is empty has no task: what follows it is then ready in its place. So is what follows a light
 /// step that is complete: its tasks may have been handed on without messages of their own, and whoever asks may hold the
-/// only message that is left.
+/// only message that is left. And so is what follows a wait that is complete: it may have been recorded before its inputs, and
+/// it never had a message.
 #[must_use]
 pub fn successors(pipeline: &Pipeline, step: &StepName, job: &Job) -> Vec<TaskId> {
     let mut found = Vec::new();
@@ -157,7 +160,8 @@ pub fn successors(pipeline: &Pipeline, step: &StepName, job: &Job) -> Vec<TaskId
         if !next.after.iter().any(|input| passed.contains(input)) || !is_ready(pipeline, next, job) {
             continue;
         }
-        if width_of(next, job) == Some(0) || next.is_light && is_complete(pipeline, &next.name, job) {
+        let is_passed = next.is_light || next.wait.is_some();
+        if width_of(next, job) == Some(0) || is_passed && is_complete(pipeline, &next.name, job) {
             passed.push(next.name.clone());
         }
         found.extend(unrecorded(pipeline, next, job));
@@ -165,15 +169,19 @@ pub fn successors(pipeline: &Pipeline, step: &StepName, job: &Job) -> Vec<TaskId
     found
 }
 
-/// All tasks that are ready and not recorded, in the graph's order: what a job that is opened again, or resumed, sends.
+/// All tasks that are ready and not recorded, in the graph's order, but for waits: what a job that is opened again, or resumed, sends.
 #[must_use]
 pub fn open(pipeline: &Pipeline, job: &Job) -> Vec<TaskId> {
     let ready = pipeline.steps().iter().filter(|step| is_ready(pipeline, step, job));
     ready.flat_map(|step| unrecorded(pipeline, step, job)).collect()
 }
 
-/// The tasks of a step that are not recorded; of a wide one all that stand in shards that are not folded.
+/// The tasks of a step that are not recorded; of a wide one all that stand in shards that are not folded. A wait has no
+/// message, so that none of it is ever to be sent.
 fn unrecorded(pipeline: &Pipeline, step: &CheckedStep, job: &Job) -> Vec<TaskId> {
+    if step.wait.is_some() {
+        return Vec::new();
+    }
     let mut spans = spans_of(pipeline, step, job).peekable();
     if spans.peek().is_none() {
         let tasks = tasks_of(step, job).unwrap_or_default();
@@ -192,6 +200,8 @@ pub enum Foreign {
     WrongShape,
     /// The list has no such element.
     NoSuchElement,
+    /// The step waits: it has no work, and no message.
+    Waits,
 }
 
 /// Checks that a task belongs to the graph; whether its list has such an element is known only with a job.
@@ -200,6 +210,9 @@ pub enum Foreign {
 /// Why it does not belong.
 pub fn belongs(pipeline: &Pipeline, task: &TaskId, job: Option<&Job>) -> Result<(), Foreign> {
     let step = pipeline.step(task.step()).ok_or(Foreign::NoSuchStep)?;
+    if step.wait.is_some() {
+        return Err(Foreign::Waits);
+    }
     let is_finalizer = step.name == pipeline.finalizer().name;
     match (task.which(), is_finalizer, step.over.is_some()) {
         (Which::Closing(_), true, _) | (Which::Only, false, false) => Ok(()),
@@ -229,6 +242,10 @@ pub fn scheduled_at(pipeline: &Pipeline, task: &TaskId, job: &Job) -> Option<Tim
         let input = pipeline.step(input)?;
         if width_of(input, job)? == 0 {
             latest = latest.max(scheduled_at(pipeline, &TaskId::element(input.name.clone(), 0), job)?);
+        }
+        if input.wait.is_some() {
+            // It may have been recorded before its own inputs.
+            latest = latest.max(scheduled_at(pipeline, &TaskId::only(input.name.clone()), job)?);
         }
         latest = latest.max(recorded_at(pipeline, input, job));
     }
@@ -269,7 +286,7 @@ mod tests {
     fn job(pipeline: &Pipeline, done: &[(&str, u64, Option<u32>)]) -> Result<Job, crate::ids::IdError> {
         let mut job = Job::begun(JobId::try_from("j")?, Tenant::try_from("t")?, pipeline, Time(100));
         for (task, at, width) in done {
-            job.done.insert(task.parse()?, Done { attempt: 1, at: Time(*at), width: *width });
+            job.done.insert(task.parse()?, Done { attempt: 1, at: Time(*at), width: *width, payload: None });
         }
         Ok(job)
     }
@@ -312,6 +329,34 @@ mod tests {
         assert_eq!(names(&successors(&light, &start, &job(&light, &done)?)), ["c"]);
         assert_eq!(names(&successors(&light, &start, &job(&light, &done[..1])?)), ["b"]);
         assert!(successors(&other, &start, &job(&other, &done)?).is_empty(), "b had a message of its own");
+        Ok(())
+    }
+
+    #[test]
+    fn a_wait_is_never_sent_and_counts_once_its_inputs_are_recorded_too() -> Result<(), Box<dyn std::error::Error>> {
+        let pipeline = Pipeline::builder("approved")
+            .step(StepSpec::new("script"))
+            .step(StepSpec::new("approve").after(["script"]).wait(crate::pipeline::Wait::signal("approve")))
+            .step(StepSpec::new("publish").after(["approve"]))
+            .step(StepSpec::new("render").over("script").after(["approve"]))
+            .finalizer(StepSpec::new("notify"))
+            .build()?;
+        let (script, approve) = (StepName::try_from("script")?, StepName::try_from("approve")?);
+        let written = job(&pipeline, &[("script", 200, Some(2))])?;
+        assert!(successors(&pipeline, &script, &written).is_empty());
+        assert!(open(&pipeline, &written).is_empty());
+        let early = job(&pipeline, &[("approve", 150, None)])?;
+        assert!(!is_complete(&pipeline, &approve, &early));
+        assert!(successors(&pipeline, &approve, &early).is_empty(), "its own input is missing");
+        assert_eq!(names(&open(&pipeline, &early)), ["script"]);
+        let both = job(&pipeline, &[("approve", 150, None), ("script", 200, Some(2))])?;
+        for step in [&script, &approve] {
+            assert_eq!(names(&successors(&pipeline, step, &both)), ["publish", "render#0", "render#1"], "{step}");
+        }
+        assert_eq!(scheduled_at(&pipeline, &"publish".parse()?, &both), Some(Time(200)));
+        let late = job(&pipeline, &[("approve", 900, None), ("script", 200, Some(2))])?;
+        assert_eq!(scheduled_at(&pipeline, &"publish".parse()?, &late), Some(Time(900)));
+        assert_eq!(belongs(&pipeline, &"approve".parse()?, Some(&written)), Err(Foreign::Waits));
         Ok(())
     }
 

@@ -124,7 +124,7 @@ impl<'de> Visitor<'de> for Attributes {
 
 fn record_of(value: &str) -> Option<Done> {
     let (attempt, at) = value.split_once('@')?;
-    Some(Done { attempt: attempt.parse().ok()?, at: Time(at.parse().ok()?), width: None })
+    Some(Done { attempt: attempt.parse().ok()?, at: Time(at.parse().ok()?), width: None, payload: None })
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
             done in prop::collection::btree_map(any::<u32>(), (any::<u32>(), any::<u64>()), 0..40),
             closed in prop::collection::btree_map(any::<u32>(), any::<u32>(), 0..5),
         ) {
-            let record = |(attempt, at)| Done { attempt, at: Time(at), width: None };
+            let record = |(attempt, at)| Done { attempt, at: Time(at), width: None, payload: None };
             let done = done.into_iter().map(|(element, of)| (element, record(of))).collect();
             let shard = Shard { layout, done, closed, expires_at };
             let text = serde_json::to_string(&shard).unwrap();

@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::ids::{JobId, ShardId, TaskId, Which};
-use crate::parts::{Attempt, Closing, Job, JobStatus, Pause, Progress, Refusal, Task, Verdict};
+use crate::parts::{Attempt, Closing, Done, Job, JobStatus, Pause, Progress, Refusal, Task, Verdict};
 use crate::pipeline::{CheckedStep, Pipeline};
 use crate::route;
 use crate::shard::Shard;
 use crate::time::Time;
+use crate::wait;
 
 /// How a task is. Nothing of it is stored: it follows from the graph and the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TaskStatus {
-    /// An input is missing.
+    /// An input is missing, or it is a wait.
     Waiting,
     /// Its message is on its way, or its next attempt waits for its time.
     Scheduled,
@@ -72,8 +73,31 @@ pub struct TaskStory {
     pub lease_until: Option<Time>,
     /// How far the newest attempt is.
     pub progress: Option<Progress>,
+    /// What it waits for, where it is a wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<WaitStory>,
     /// The attempts that ended without being recorded.
     pub attempts: Vec<Attempt>,
+}
+
+/// What a wait waits for, and what ended it. Its status is WAITING before its inputs are recorded and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WaitStory {
+    /// The signal that ends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// Since when it waits; none before its inputs are recorded, and once it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// When it ends by itself, while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// When the job is closed for it, while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times_out_at: Option<Time>,
+    /// What came with its signal, as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
 }
 
 /// What happened to a job.
@@ -186,13 +210,25 @@ fn tell_task(
             let rests = live.is_none_or(|task| task.lease.is_none());
             attempts.last().filter(|_| rests).map(|last| last.ended_at)
         }),
-        attempt: done.map(|done| done.attempt).or(newest),
+        attempt: done.map(|done| done.attempt).or(newest).filter(|_| step.wait.is_none()),
         attempt_started_at: winner_start.or(live.map(|task| task.started_at)),
         not_before: live.filter(|_| done.is_none()).and_then(|task| task.not_before),
         lease_until: live.filter(|_| done.is_none()).and_then(|task| task.lease.as_ref()).map(|lease| lease.until),
         progress: live.filter(|_| done.is_none()).and_then(|task| task.progress.clone()),
+        wait: tell_wait(pipeline, job, step, done),
         attempts,
     }
+}
+
+fn tell_wait(pipeline: &Pipeline, job: &Job, step: &CheckedStep, done: Option<&Done>) -> Option<WaitStory> {
+    let now = wait::waiting(pipeline, step, job);
+    step.wait.as_ref().map(|wait| WaitStory {
+        signal: wait.signal.clone(),
+        since: now.map(|now| now.since),
+        until: now.and_then(|now| now.until),
+        times_out_at: now.map(|now| now.times_out_at),
+        payload: done.and_then(|done| done.payload.clone()),
+    })
 }
 
 /// How a task is that is not recorded.
@@ -202,6 +238,7 @@ fn status_of(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, ta
     if is_open {
         return match task {
             Some(task) if task.lease.is_some() => TaskStatus::Running,
+            _ if step.wait.is_some() => TaskStatus::Waiting,
             _ if is_final || route::is_ready(pipeline, step, job) => TaskStatus::Scheduled,
             _ => TaskStatus::Waiting,
         };
@@ -214,7 +251,8 @@ fn status_of(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, ta
     match job.closings.last() {
         Some(closing) if closing.task.as_ref() == Some(id) => match closing.verdict {
             Verdict::TimedOut => TaskStatus::TimedOut,
-            Verdict::Failed | Verdict::Completed | Verdict::Canceled => TaskStatus::Failed,
+            Verdict::Canceled => TaskStatus::Canceled,
+            Verdict::Failed | Verdict::Completed => TaskStatus::Failed,
         },
         _ => TaskStatus::Canceled,
     }
@@ -233,6 +271,7 @@ fn unknown_list(job: &Job, step: &CheckedStep) -> TaskStory {
         not_before: None,
         lease_until: None,
         progress: None,
+        wait: None,
         attempts: Vec::new(),
     }
 }

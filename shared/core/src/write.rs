@@ -387,7 +387,7 @@ mod tests {
     }
 
     fn done(attempt: u32) -> Done {
-        Done { attempt, at: Time(5), width: None }
+        Done { attempt, at: Time(5), width: None, payload: None }
     }
 
     fn entry(verdict: Verdict, task: Option<TaskId>) -> Closing {

@@ -21,10 +21,11 @@ use qsketch_core::parts::{
     Attempt, Closing, Done, Input, Job, Lease, Outcome, Part, Progress, Refusal, Task, Verdict, expires_at,
 };
 use qsketch_core::pause::{Pausing, pause, resume};
-use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec, Timeouts};
+use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec, Timeouts, Wait};
 use qsketch_core::redrive::{Redriving, redrive};
 use qsketch_core::shard::Shard;
 use qsketch_core::time::Time;
+use qsketch_core::wait::{Signaling, signal};
 use qsketch_core::write::{Write, apply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -127,6 +128,20 @@ fn pipeline() -> Result<Pipeline, PipelineError> {
         .build()
 }
 
+/// The same graph, with a wait between the script and what is made of it.
+fn approved_pipeline() -> Result<Pipeline, PipelineError> {
+    let week = Duration::from_secs(7 * 24 * 3_600);
+    Pipeline::builder("video")
+        .job_timeout(week + Duration::from_secs(7_200))
+        .step(StepSpec::new("generate-script"))
+        .step(StepSpec::new("approve").after(["generate-script"]).wait(Wait::signal("approve").timeout(week)))
+        .step(StepSpec::new("cool").after(["approve"]).wait(Wait::signal("hurry").or_after(Duration::from_secs(60))))
+        .step(StepSpec::new("render-manim").over("generate-script").after(["approve"]))
+        .step(StepSpec::new("merge-upload").after(["render-manim", "cool"]))
+        .finalizer(StepSpec::new("notify"))
+        .build()
+}
+
 fn id(text: &str) -> Tried<TaskId> {
     Ok(text.parse()?)
 }
@@ -141,7 +156,7 @@ fn running() -> Tried<Job> {
         ("generate-tts#1", 1, 9, None),
     ];
     for (task, attempt, secs, width) in records {
-        job.done.insert(id(task)?, Done { attempt, at: at(secs), width });
+        job.done.insert(id(task)?, Done { attempt, at: at(secs), width, payload: None });
     }
     Ok(job)
 }
@@ -205,6 +220,26 @@ fn a_pipeline_is_kept_with_its_hash() -> Tried<()> {
 }
 
 #[test]
+fn a_pipeline_is_kept_with_its_waits() -> Tried<()> {
+    let pipeline = approved_pipeline()?;
+    let kept = is_as_kept("pipeline-waits.json", &InOrder(serde_json::from_str(pipeline.document())?))?;
+    let read = Pipeline::from_document(&kept)?;
+    assert_eq!((read.steps(), read.job_timeout()), (pipeline.steps(), pipeline.job_timeout()));
+    Ok(())
+}
+
+#[test]
+fn a_job_is_kept_with_the_payload_of_its_signal() -> Tried<()> {
+    let pipeline = approved_pipeline()?;
+    let job = Job::begun(JobId::try_from("demo-1")?, Tenant::try_from("acme")?, &pipeline, BORN);
+    let payload = Some(r#"{"by": "ada", "note": "為什麼 not?"}"#);
+    let Signaling::Write(write) = signal(&pipeline, &job, "approve", payload, at(86_400)) else {
+        return Err("no write".into());
+    };
+    keeps("job-signaled.json", &written(job, &write)?)
+}
+
+#[test]
 fn a_pipeline_with_an_unknown_field_is_refused_at_every_level() -> Tried<()> {
     let document: Value = serde_json::from_str(pipeline()?.document())?;
     for level in ["", "/steps/0", "/steps/1/timeouts", "/steps/1/retry", "/finalizer"] {
@@ -231,7 +266,7 @@ fn a_wide_job_is_kept_with_its_folded_shards() -> Tried<()> {
 fn a_shard_is_kept_with_its_records_and_tombstones() -> Tried<()> {
     let mut shard = Shard::new(1, expires_at(at(7_200)));
     for (element, attempt, secs) in [(32, 1, 30), (33, 3, 95), (63, 1, 31)] {
-        shard.done.insert(element, Done { attempt, at: at(secs), width: None });
+        shard.done.insert(element, Done { attempt, at: at(secs), width: None, payload: None });
     }
     shard.closed.insert(40, 0);
     keeps("shard.json", &shard)
@@ -246,7 +281,7 @@ fn a_running_job_is_kept_with_its_records() -> Tried<()> {
 fn a_completed_job_is_kept_with_its_result_and_without_a_check() -> Tried<()> {
     let mut job = running()?;
     for (task, secs) in [("render-manim#1", 120), ("merge-upload", 150), ("notify@0", 151)] {
-        job.done.insert(id(task)?, Done { attempt: 1, at: at(secs), width: None });
+        job.done.insert(id(task)?, Done { attempt: 1, at: at(secs), width: None, payload: None });
     }
     job.status = Verdict::Completed.status();
     job.result = Some("s3://media/jobs/demo-1/merge-upload/1/video.mp4".to_owned());
@@ -306,7 +341,7 @@ fn a_redriven_job_is_kept_with_its_generations() -> Tried<()> {
     let mut job = running()?;
     job.status = Verdict::Failed.status();
     job.closings.push(failed_closing()?);
-    job.done.insert(id("notify@0")?, Done { attempt: 1, at: at(401), width: None });
+    job.done.insert(id("notify@0")?, Done { attempt: 1, at: at(401), width: None, payload: None });
     let from = StepName::try_from("generate-tts")?;
     let Redriving::Write(write) = redrive(&pipeline, &job, None, Some(&from), at(900)) else {
         return Err("a failed job can be redriven".into());

@@ -72,7 +72,7 @@ impl Change {
 
 /// What changed between two stories of one job, in the order of time; everything that is known when there was none before.
 ///
-/// Tasks that wait for their inputs are no news.
+/// Tasks that wait for their inputs are no news; a wait is, once its inputs are there.
 #[must_use]
 pub fn changes(before: Option<&Story>, after: &Story, now: Time) -> Vec<Change> {
     let mut found = Vec::new();
@@ -121,6 +121,10 @@ fn task_changes(earlier: Option<&TaskStory>, task: &TaskStory, story: &Story, no
             error: Some(attempt.error.to_string()),
             ..Change::new(What::Attempt, attempt.ended_at, outcome.as_str())
         });
+    }
+    let waits_since = |task: &TaskStory| task.wait.as_ref().and_then(|wait| wait.since);
+    if let Some(since) = waits_since(task).filter(|since| earlier.and_then(waits_since) != Some(*since)) {
+        found.push(Change { task: name.clone(), ..Change::new(What::Task, since, task.status.as_str()) });
     }
     let was = earlier.map_or((TaskStatus::Waiting, None), |earlier| (earlier.status, earlier.attempt));
     let at = match task.status {

@@ -6,7 +6,7 @@
 //!   console ─┘                 └─► store of files        logs, download
 //! ```
 //! Everything here speaks to the ports alone, so that every way in gets the same answers. A submission is a message, a
-//! cancellation one conditional write and a message; all else is a question.
+//! cancellation and a signal are one conditional write and its messages; all else is a question.
 //!
 //! # Invariants (each names its test)
 //! - A person gets every reason at once, before anything is sent: `tests/commands.rs`,
@@ -30,6 +30,7 @@ pub mod pause;
 pub mod redrive;
 mod send;
 pub mod show;
+pub mod signal;
 pub mod submit;
 
 pub use cancel::{Canceled, cancel};
@@ -46,4 +47,5 @@ pub use parallel::{at_once_max, beside, compact};
 pub use pause::{Changed, pause, resume};
 pub use redrive::{Redriven, preview, redrive};
 pub use show::{ScriptNote, Shown, show, story};
+pub use signal::{Signaled, approve, reject, signal};
 pub use submit::{Prepared, Sent, Wish, new_id, prepare, submit};

@@ -33,6 +33,8 @@ pub struct Wish {
     pub quality: Option<String>,
     /// Whose job it is.
     pub tenant: Option<String>,
+    /// Whether it waits after its script until it is approved.
+    pub approve: bool,
 }
 
 /// A valid submission with its id.
@@ -68,6 +70,9 @@ pub fn prepare(wish: &Wish, clock: &dyn Clock) -> Result<Prepared, OpsError> {
         if let Some(value) = value {
             object.insert(name.to_owned(), Value::from(value.as_str()));
         }
+    }
+    if wish.approve {
+        object.insert("approve".to_owned(), Value::from(true));
     }
     let request = VideoRequest::from_value(&Value::Object(object))
         .map_err(|error| OpsError::Invalid { reasons: error.reasons().iter().map(Reason::to_string).collect() })?;

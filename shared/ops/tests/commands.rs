@@ -31,6 +31,7 @@ fn a_bad_submission_is_refused_with_every_reason_and_nothing_is_sent() -> Tried 
         voice: Some("gollum".to_owned()),
         quality: Some("4k".to_owned()),
         tenant: Some("ä".to_owned()),
+        approve: true,
     };
     let Err(OpsError::Invalid { reasons }) = prepare(&bad, &*sim.ports().clock) else { return Err("taken".into()) };
     assert_eq!(reasons.len(), 6, "{reasons:?}");

@@ -110,7 +110,7 @@ async fn a_redrive_waits_for_the_notification_and_gives_up_when_nobody_sends_it(
     assert_eq!((job_of(&sim, &id)?.status, sent(&sim, "notify")), (JobStatus::Failed, 1));
     let notify = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let done = Done { attempt: 1, at: sim.now(), width: None };
+        let done = Done { attempt: 1, at: sim.now(), width: None, payload: None };
         let record = Write::RecordFinal { task: "notify@0".parse()?, closing, done };
         sim.observer().table.commit(&id, &record).await?;
         Tried::Ok(())

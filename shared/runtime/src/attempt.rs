@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use qsketch_core::decide::Output;
 use qsketch_core::ids::Which;
 use qsketch_core::parts::Progress;
-use qsketch_core::{Closing, Done, Failure, Input, Job, Pipeline, Shard, ShardId, StepName, TaskId, Time, route};
+use qsketch_core::{
+    Closing, Done, Failure, Input, Job, Pipeline, Shard, ShardId, SignalName, StepName, TaskId, Time, route,
+};
 use tokio::sync::watch;
 
 use crate::batch::Outbox;
@@ -104,6 +106,14 @@ impl Attempt {
     pub async fn input(&self) -> Result<Input, Failure> {
         let input = self.ports.table.load_input(&self.job.job_id).await.map_err(|error| failure_of(&error))?;
         input.ok_or_else(|| Failure::fail("NoInput", "the job has no part `input`"))
+    }
+
+    /// What came with the signal that a wait of this job ended by, as JSON. None where nothing did, where the wait is not
+    /// over, and where it ended by itself.
+    #[must_use]
+    pub fn signal(&self, name: &SignalName) -> Option<&str> {
+        let step = self.pipeline.waiting_for(name)?;
+        self.job.done.get(&TaskId::only(step.name.clone()))?.payload.as_deref()
     }
 
     /// The key of a file of this attempt.

@@ -31,7 +31,7 @@ pub const NAME_CHARS_MAX: usize = 64;
 pub const TENANT_DEFAULT: &str = "default";
 
 /// The fields of a submission.
-pub const FIELDS: [&str; 6] = ["prompt", "id", "title", "voice", "quality", "tenant"];
+pub const FIELDS: [&str; 7] = ["prompt", "id", "title", "voice", "quality", "tenant", "approve"];
 
 /// A valid request for one video.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub struct VideoRequest {
     voice: Option<Voice>,
     quality: Quality,
     tenant: String,
+    approve: bool,
 }
 
 /// Why a submission is no [`VideoRequest`].
@@ -134,6 +135,11 @@ impl VideoRequest {
         &self.tenant
     }
 
+    /// Whether the job waits after its script until it is approved.
+    pub fn approve(&self) -> bool {
+        self.approve
+    }
+
     /// The request without its id, in one stable serialisation: what "the same content" means, and what is hashed.
     ///
     /// Fields have a fixed order and defaults are written out, so `{"prompt":"x"}` and `{"tenant":"default","prompt":" x "}` are the same.
@@ -162,6 +168,8 @@ struct Stored<'a> {
     voice: Option<Voice>,
     quality: Quality,
     tenant: &'a str,
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    approve: bool,
 }
 
 impl<'a> From<&'a VideoRequest> for Stored<'a> {
@@ -173,6 +181,7 @@ impl<'a> From<&'a VideoRequest> for Stored<'a> {
             voice: request.voice,
             quality: request.quality,
             tenant: &request.tenant,
+            approve: request.approve,
         }
     }
 }
@@ -233,6 +242,10 @@ pub fn submission_schema() -> Value {
             "tenant": {
                 "description": "Whose job it is.",
                 "type": "string", "pattern": format!("^[A-Za-z0-9_-]{{1,{NAME_CHARS_MAX}}}$"), "default": TENANT_DEFAULT
+            },
+            "approve": {
+                "description": "Whether the job waits after its script until it is approved (qsketch approve) or rejected.",
+                "type": "boolean", "default": false
             }
         }
     })
@@ -252,9 +265,12 @@ impl Reading<'_> {
         let voice = self.choice("voice", Voice::named, &Voice::ALL.map(Voice::name));
         let quality = self.choice("quality", Quality::named, &Quality::ALL.map(Quality::name)).unwrap_or_default();
         let tenant = self.name("tenant").unwrap_or_else(|| TENANT_DEFAULT.to_owned());
+        let approve = self.flag("approve");
         self.unknown();
         match prompt {
-            Some(prompt) if self.reasons.is_empty() => Ok(VideoRequest { id, prompt, title, voice, quality, tenant }),
+            Some(prompt) if self.reasons.is_empty() => {
+                Ok(VideoRequest { id, prompt, title, voice, quality, tenant, approve })
+            }
             _ => Err(RequestError::Invalid { reasons: reason::bounded(self.reasons), requested_id: id, tenant }),
         }
     }
@@ -270,6 +286,18 @@ impl Reading<'_> {
                 let problem = format!("must be a string, but is {}", kind(other));
                 self.refuse(field, problem);
                 None
+            }
+        }
+    }
+
+    fn flag(&mut self, field: &str) -> bool {
+        match self.object.get(field) {
+            None => false,
+            Some(Value::Bool(flag)) => *flag,
+            Some(other) => {
+                let problem = format!("must be true or false, but is {}", kind(other));
+                self.refuse(field, problem);
+                false
             }
         }
     }

@@ -38,6 +38,9 @@ fn the_submission_schema_agrees_with_the_parser() {
     let cases = [
         json!({ "prompt": "x" }),
         json!({ "prompt": "a\tb\nc\r\nd", "id": "A_b-9", "title": "T", "voice": "pt-br", "quality": "1080p60", "tenant": "acme" }),
+        json!({ "prompt": "x", "approve": true }),
+        json!({ "prompt": "x", "approve": "true" }),
+        json!({ "prompt": "x", "approve": null }),
         json!({ "prompt": "語".repeat(4_000) }),
         json!({ "prompt": "😀".repeat(4_000) }),
         json!({ "prompt": "x".repeat(4_001) }),
@@ -80,7 +83,7 @@ fn the_submission_schema_agrees_with_the_parser() {
         assert_eq!(schema.is_valid(case), parsed, "{case}");
         accepted += usize::from(parsed);
     }
-    assert_eq!(accepted, 6, "both sides of the line are covered");
+    assert_eq!(accepted, 7, "both sides of the line are covered");
 }
 
 #[test]

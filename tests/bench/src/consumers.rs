@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use anyhow::Result;
-use qsketch_intake::Intake;
+use qsketch_intake::{Graphs, Intake};
 use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::crew::Crew;
 use qsketch_runtime::poll::{self, Polling};
@@ -38,7 +38,8 @@ impl Consumers {
     /// The way has no pipeline.
     pub fn new(ports: &Ports, outbox: &Outbox, way: Way) -> Result<Self> {
         let crew = Crew::default();
-        let intake = Intake::new(ports.clone(), outbox.clone(), way.pipeline()?).in_crew(crew.clone());
+        let graphs = Graphs { plain: way.pipeline()?, approved: way.pipeline()? };
+        let intake = Intake::new(ports.clone(), outbox.clone(), graphs).in_crew(crew.clone());
         let workers = STEPS.map(|step| {
             let worker = Worker::new(ports.clone(), outbox.clone(), QueueName::new(step), Arc::new(Nothing));
             Arc::new(worker.in_crew(crew.clone()))

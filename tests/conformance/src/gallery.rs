@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use qsketch_core::limits::{ATTEMPTS_KEPT_MAX, ERROR_BYTES_MAX, RESULT_BYTES_MAX};
+use qsketch_core::limits::{ATTEMPTS_KEPT_MAX, ERROR_BYTES_MAX, PAYLOAD_BYTES_MAX, RESULT_BYTES_MAX};
 use qsketch_core::parts::{Lease, Pause, Progress};
 use qsketch_core::{
     Attempt, Closing, Done, ErrorText, Input, Job, JobId, JobStatus, Outcome, Owner, Pipeline, Refusal, StepSpec, Task,
@@ -34,7 +34,13 @@ pub fn job(id: &JobId) -> Result<Job> {
 
 /// A record.
 pub const fn done(attempt: u32, width: Option<u32>) -> Done {
-    Done { attempt, at: NOW, width }
+    Done { attempt, at: NOW, width, payload: None }
+}
+
+/// The record of a wait whose signal came with as much as it may.
+pub fn signaled() -> Done {
+    let room = PAYLOAD_BYTES_MAX - UNICODE.len();
+    Done { payload: Some(format!("{UNICODE}{}", "x".repeat(room))), ..done(1, None) }
 }
 
 /// A closing with nothing optional in it.
@@ -68,6 +74,7 @@ pub fn full_job(id: &JobId) -> Result<Job> {
             done_of.insert(format!("step-{step}#{element}").parse()?, done(u32::MAX, Some(element)));
         }
     }
+    done_of.insert("approve".parse::<TaskId>()?, signaled());
     done_of.insert("z@3".parse::<TaskId>()?, done(1, None));
     Ok(Job {
         status: JobStatus::TimedOut,

@@ -23,6 +23,7 @@ pub fn part_cases() -> Vec<Case> {
         a_record_needs_a_running_job_of_its_closing_and_happens_once,
         the_last_record_closes_the_job_in_the_same_write,
         a_closing_happens_once_and_never_after_its_task_s_record,
+        a_signal_is_recorded_once_with_its_payload_and_keeps_a_rejection_out,
         the_finalizer_is_recorded_once_on_a_closed_job,
         a_closed_job_is_reopened_once_with_what_stays,
         a_pause_stands_on_the_one_before_and_needs_a_running_job,
@@ -227,6 +228,19 @@ async fn a_closing_happens_once_and_never_after_its_task_s_record(world: World) 
     subject.overtaken(&failed("b#2", 1)?).await?;
     subject.written(&failed("b#2", 0)?).await?;
     subject.overtaken(&failed("b#0", 0)?).await
+}
+
+async fn a_signal_is_recorded_once_with_its_payload_and_keeps_a_rejection_out(world: World) -> Result<()> {
+    let signal = |task: &str, done| -> Result<Write> {
+        Ok(Write::Record { task: task.parse()?, closing: 0, done, result: None, close: None })
+    };
+    let mut subject = Subject::begun(world).await?;
+    subject.written(&signal("approve", gallery::signaled())?).await?;
+    subject.overtaken(&signal("approve", gallery::done(1, None))?).await?;
+    let rejection = gallery::full_closing(Verdict::Canceled, "approve")?;
+    subject.overtaken(&Write::Close { closing: 0, entry: rejection }).await?;
+    subject.written(&signal("hurry", gallery::done(1, None))?).await?;
+    subject.read_back().await
 }
 
 async fn the_finalizer_is_recorded_once_on_a_closed_job(world: World) -> Result<()> {

@@ -5,7 +5,7 @@ use qsketch_core::parts::JobStatus;
 use crate::book::{Book, is_gone, is_live};
 use crate::config::{Broken, Config, Fault};
 use crate::protocol::Protocol;
-use crate::state::{ABSENT, COPIES, Copied, Phase, State, number};
+use crate::state::{ABSENT, COPIES, Copied, Phase, Signal, State, number};
 
 /// How the work of an attempt ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +102,14 @@ pub enum Action {
     Pause,
     /// The job is resumed, and its ready tasks are sent.
     Resume,
+    /// The signal is recorded.
+    Signal,
+    /// What it made ready is sent; when the reply is lost, its sender died before that.
+    SendSignaled(Reply),
+    /// Whoever canceled the job, and heard nothing of it, cancels it again: its notification is sent.
+    CancelAgain,
+    /// Whoever sweeps over the open jobs does what is due of its waits.
+    Look,
 }
 
 /// From where a job is redriven.
@@ -147,9 +155,13 @@ pub fn faults(book: &Book, state: &State, action: Action) -> [Option<Fault>; 2] 
         Action::Redrive(From::Failure) => Some(Fault::Redrive),
         Action::Redrive(From::Step) => Some(Fault::RedriveFrom),
         Action::Pause => Some(Fault::Pause),
+        Action::SendSignaled(reply) => lost(reply),
         Action::Deliver { .. }
         | Action::DeliverOld { .. }
         | Action::Resume
+        | Action::Signal
+        | Action::CancelAgain
+        | Action::Look
         | Action::ReadJob(_)
         | Action::ReadTask(_)
         | Action::ReadShard(_)
@@ -245,6 +257,19 @@ pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<A
     }
     if is_running || config.broken == Some(Broken::CanceledBlindly) {
         actions.extend([Action::Cancel(Reply::Arrives), Action::Cancel(Reply::GivenUp)]);
+    }
+    match state.signal {
+        Signal::NotYet | Signal::CutOff => actions.push(Action::Signal),
+        Signal::Recorded(_) => {
+            actions.extend([Action::SendSignaled(Reply::Arrives), Action::SendSignaled(Reply::GivenUp)]);
+        }
+        Signal::Sent => {}
+    }
+    if state.is_cancel_cut_off {
+        actions.push(Action::CancelAgain);
+    }
+    if state.is_late && protocol.has_waits() {
+        actions.push(Action::Look);
     }
     actions.retain(|action| {
         let kinds = faults(book, state, *action);

@@ -307,7 +307,7 @@ impl Book {
                     let inputs: Vec<_> = joined.after.iter().map(|input| TaskId::only(input.clone())).collect();
                     if inputs.iter().any(|input| job.done.contains_key(input)) {
                         for input in inputs {
-                            job.done.entry(input).or_insert(Done { attempt: 1, at: NOW, width: None });
+                            job.done.entry(input).or_insert(Done { attempt: 1, at: NOW, width: None, payload: None });
                         }
                     }
                 }

@@ -53,9 +53,10 @@ impl Model for Protocol {
         assert_eq!(properties.len(), Promise::ALL.len(), "stateright checks every promise");
         properties.push(Property::always(QUIET, |protocol: &Self, state: &State| {
             let book = protocol.book();
-            // Whoever paused a job resumes it.
+            // Whoever paused a job resumes it, and whoever has a signal for it sends that.
             let is_paused = book.job_at(state.job).paused.is_some();
-            state.broken.is_some() || state.is_moving() || is_paused || protocol.is_over(&book, state)
+            let is_open = is_paused || protocol.is_up_to_somebody(&book, state);
+            state.broken.is_some() || state.is_moving() || is_open || protocol.is_over(&book, state)
         }));
         properties.push(Property::sometimes(OVER, |protocol: &Self, state: &State| {
             protocol.is_over(&protocol.book(), state)

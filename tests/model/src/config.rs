@@ -1,7 +1,9 @@
 //! What is modelled: a graph, the workers, the faults that may happen, and what is broken on purpose.
 
+use core::time::Duration;
+
 use qsketch_core::ids::{StepName, TaskId};
-use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, Sharding, StepSpec};
+use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, Sharding, StepSpec, Wait};
 
 /// The most attempts of a step in the model.
 pub const ATTEMPTS_MAX: u32 = 2;
@@ -11,6 +13,12 @@ pub const FINALIZER_ATTEMPTS_MAX: u32 = 12;
 
 /// How many elements the list of a mapped step has.
 pub const WIDTH: u32 = 2;
+
+/// What a step of the model waits for.
+pub const SIGNAL: &str = "go";
+
+/// How long it waits at most: until every deadline passes.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(1_800);
 
 /// The graph of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +31,10 @@ pub enum Graph {
     Fork,
     /// `a → (b ∥ c) → d`.
     Diamond,
+    /// `a → w → b`, where `w` waits for a signal.
+    Waits,
+    /// `a → (b ∥ w)`, where `w` waits for a signal and nothing follows.
+    WaitsLast,
     /// `a → b#0..1`, which nothing follows.
     Mapped,
     /// `a → b#0..1 → c`.
@@ -45,9 +57,12 @@ impl Graph {
     pub fn pipeline(self) -> Result<Pipeline, PipelineError> {
         let retry = |maximum_attempts| RetryPolicy { maximum_attempts, ..RetryPolicy::default() };
         let step = |name: &str| StepSpec::new(name).retry(retry(ATTEMPTS_MAX));
+        let wait = |name: &str| StepSpec::new(name).wait(Wait::signal(SIGNAL).timeout(WAIT_TIMEOUT));
         let steps = match self {
             Self::One => vec![step("a")],
             Self::Line => vec![step("a"), step("b").after(["a"])],
+            Self::Waits => vec![step("a"), wait("w").after(["a"]), step("b").after(["w"])],
+            Self::WaitsLast => vec![step("a"), step("b").after(["a"]), wait("w").after(["a"])],
             Self::Fork => vec![step("a"), step("b").after(["a"]), step("c").after(["a"])],
             Self::Diamond => {
                 vec![step("a"), step("b").after(["a"]), step("c").after(["a"]), step("d").after(["b", "c"])]
@@ -72,6 +87,7 @@ impl Graph {
             Self::OneShard | Self::OneShardJoin => Some(WIDTH),
             Self::TwoShards | Self::TwoShardsJoin => Some(1),
             Self::One | Self::Line | Self::Fork | Self::Diamond | Self::Mapped | Self::MappedJoin => None,
+            Self::Waits | Self::WaitsLast => None,
         }
     }
 }
@@ -195,6 +211,10 @@ pub enum Broken {
     BeatRevives,
     /// Whoever resumes a job does not send what is ready (against rule 12).
     ResumedSilently,
+    /// A signal is taken only where its step waits already, and forgotten otherwise (against rule 12).
+    SignalAsks,
+    /// Whoever sends a signal records it and does not send what it made ready.
+    SignaledSilently,
     /// A closing or a record is written whatever the job's status is.
     ClosedTwice,
     /// The finalizer's message is sent with the first step's successors, and the finalizer does not look whether the

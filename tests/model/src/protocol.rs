@@ -12,7 +12,7 @@ use qsketch_core::route;
 use crate::action::{self, Action};
 use crate::book::{Book, Me, NOW};
 use crate::config::{Broken, Config, Symmetry, WIDTH, tasks_of};
-use crate::state::{ABSENT, COPIES, Copied, SHARDS, SLOTS, Slot, State, TASKS, number};
+use crate::state::{ABSENT, COPIES, Copied, SHARDS, SLOTS, Signal, Slot, State, TASKS, number};
 use crate::turn::Turn;
 
 /// The protocol of one configuration.
@@ -63,12 +63,33 @@ impl Protocol {
             shards: [ABSENT; SHARDS],
             left: [ABSENT; TASKS],
             copies: [[Copied::None; COPIES]; TASKS],
+            signal: if self.has_waits() { Signal::NotYet } else { Signal::Sent },
+            is_cancel_cut_off: false,
             faults: self.config.faults,
             is_late: false,
             broken: None,
         };
         state.add_copy(self.index_of(&first), Copied::Fresh);
         state
+    }
+
+    /// Whether a step waits. A job that does may have no message at all.
+    #[must_use]
+    pub fn has_waits(&self) -> bool {
+        self.pipeline.waits().next().is_some()
+    }
+
+    /// Whether somebody has a command to give once more, or for the first time: the signal, or a cancellation.
+    #[must_use]
+    pub fn is_up_to_somebody(&self, book: &Book, state: &State) -> bool {
+        if state.is_cancel_cut_off {
+            return true;
+        }
+        match state.signal {
+            Signal::NotYet => book.job_at(state.job).status == JobStatus::Running,
+            Signal::Recorded(_) | Signal::CutOff => true,
+            Signal::Sent => false,
+        }
     }
 
     /// Whether the job is closed and its notification recorded.
@@ -145,7 +166,7 @@ impl Protocol {
 /// The shards of all wide steps, once every list is known.
 fn shards_of(pipeline: &Pipeline, tasks: &[TaskId], job: &Job, generations: u32) -> Vec<ShardId> {
     let mut known = job.clone();
-    let list = Done { attempt: 1, at: NOW, width: Some(WIDTH) };
+    let list = Done { attempt: 1, at: NOW, width: Some(WIDTH), payload: None };
     known.done = tasks.iter().map(|task| (task.clone(), list.clone())).collect();
     let spans = pipeline.steps().iter().flat_map(|step| route::spans_of(pipeline, step, &known));
     let of = |shard: ShardId| {

@@ -88,6 +88,20 @@ pub enum Copied {
     Held(u8),
 }
 
+/// How far whoever sends the signal has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signal {
+    /// The signal is still to be sent.
+    #[default]
+    NotYet,
+    /// It is recorded; the messages that are due of the job of this number are still to be sent.
+    Recorded(u16),
+    /// Its sender died with those in hand: it is to be sent again.
+    CutOff,
+    /// Its sender has heard that it was taken, and sends it no more. So it is where nothing waits.
+    Sent,
+}
+
 /// A state of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct State {
@@ -104,6 +118,10 @@ pub struct State {
     pub left: [u16; TASKS],
     /// The copies of each task's message, in order.
     pub copies: [[Copied; COPIES]; TASKS],
+    /// How far whoever sends the signal has come.
+    pub signal: Signal,
+    /// Whether whoever canceled a job with a wait died before the notification was sent: it is to be canceled again.
+    pub is_cancel_cut_off: bool,
     /// How many faults may still happen.
     pub faults: u8,
     /// Whether every deadline has passed.

@@ -108,6 +108,11 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
         }
         Action::Pause => "somebody pauses the job".to_owned(),
         Action::Resume => "somebody resumes the job".to_owned(),
+        Action::Signal => format!("somebody sends the signal: {}", tell_job(book.job_at(after.job))),
+        Action::SendSignaled(Reply::Arrives) => "they send what the signal made ready".to_owned(),
+        Action::SendSignaled(_) => "they die before they send what the signal made ready".to_owned(),
+        Action::CancelAgain => "they cancel the job again, which sends its notification".to_owned(),
+        Action::Look => format!("a sweep does what is due: {}", changes(&book, before, after)),
     };
     told + &begins(&book, protocol, before, after)
 }

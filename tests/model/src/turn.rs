@@ -14,14 +14,15 @@ use qsketch_core::pipeline::Pipeline;
 use qsketch_core::redrive::{Redriving, messages, redrive};
 use qsketch_core::route;
 use qsketch_core::time::Time;
+use qsketch_core::wait::{self, Signaling};
 use qsketch_core::write::{Commit, Write};
 
 use crate::action::{Action, End, From, Reply};
 use crate::book::{Book, Heard, NOW, Wrote, now, owner};
-use crate::config::Broken;
+use crate::config::{Broken, SIGNAL};
 use crate::promise::Promise;
 use crate::protocol::{Protocol, plan};
-use crate::state::{ABSENT, Copied, Phase, SLOTS, Slot, State, number};
+use crate::state::{ABSENT, Copied, Phase, SLOTS, Signal, Slot, State, number};
 
 /// One action on a state.
 pub(crate) struct Turn<'a> {
@@ -94,6 +95,10 @@ impl Turn<'_> {
                     self.send_ready();
                 }
             }
+            Action::Signal => return self.signal(),
+            Action::SendSignaled(reply) => return self.send_signaled(reply),
+            Action::CancelAgain => self.cancel_again(),
+            Action::Look => return self.look(),
         }
         true
     }
@@ -152,6 +157,11 @@ impl Turn<'_> {
             return false;
         };
         self.state.job = opened;
+        let is_recorded = |task: TaskId| self.book.job_at(opened).done.contains_key(&task);
+        if !pipeline.waits().all(|(step, _)| is_recorded(TaskId::only(step.name.clone()))) {
+            // It waits anew: whoever is asked for the signal sends it again.
+            self.state.signal = Signal::NotYet;
+        }
         let is_of_step = |task: &TaskId| from.is_some_and(|from| task.step() == from);
         let forgotten = (0..self.protocol.finalizer()).filter(|task| is_of_step(&self.protocol.tasks[*task]));
         if forgotten.into_iter().any(|task| self.protocol.record_of(self.book, &self.state, task).is_some()) {
@@ -169,6 +179,62 @@ impl Turn<'_> {
             Wrote::Job(true, changed) => self.state.job = changed,
             _ => return false,
         }
+        true
+    }
+
+    /// Somebody sends the signal: up to its record, which loses no race for long.
+    fn signal(&mut self) -> bool {
+        let pipeline = &self.protocol.pipeline;
+        let job = self.book.job_at(self.state.job);
+        let waits = pipeline.waits().any(|(step, _)| wait::waiting(pipeline, step, job).is_some());
+        if self.protocol.config.broken == Some(Broken::SignalAsks) && !waits {
+            self.state.signal = Signal::Sent;
+            return job.status == JobStatus::Running;
+        }
+        match wait::signal(pipeline, job, SIGNAL, None, NOW) {
+            Signaling::Write(write) => {
+                let Wrote::Job(true, signaled) = self.book.carry_out(write, self.state.job, self.protocol.me(0)) else {
+                    return false;
+                };
+                self.state.job = signaled;
+            }
+            Signaling::Is { .. } => {}
+            Signaling::Refused(_) => return false,
+        }
+        self.state.signal = Signal::Recorded(self.state.job);
+        true
+    }
+
+    /// It sends what its record made ready, as the job was then.
+    fn send_signaled(&mut self, reply: Reply) -> bool {
+        let Signal::Recorded(job) = self.state.signal else { return false };
+        if reply != Reply::Arrives {
+            self.state.signal = Signal::CutOff;
+            return true;
+        }
+        self.state.signal = Signal::Sent;
+        let waits = self.protocol.pipeline.waits().map(|(step, _)| TaskId::only(step.name.clone()));
+        if self.protocol.config.broken != Some(Broken::SignaledSilently) {
+            waits.for_each(|task| self.send_after_wait(job, &task));
+        }
+        true
+    }
+
+    fn send_after_wait(&mut self, job: u16, task: &TaskId) {
+        for message in wait::messages(&self.protocol.pipeline, self.book.job_at(job), task) {
+            self.state.add_copy(self.protocol.index_of(&message), Copied::Fresh);
+        }
+    }
+
+    /// Whoever sweeps over the open jobs does what is due of a wait, and sends what follows.
+    fn look(&mut self) -> bool {
+        let job = self.book.job_at(self.state.job);
+        let Some(due) = wait::due(&self.protocol.pipeline, job, now(self.state.is_late)) else { return false };
+        let Wrote::Job(true, job) = self.book.carry_out(due.write, self.state.job, self.protocol.me(0)) else {
+            return false;
+        };
+        self.state.job = job;
+        self.send_after_wait(job, &due.task);
         true
     }
 
@@ -197,7 +263,17 @@ impl Turn<'_> {
         if reply == Reply::Arrives {
             self.state.add_copy(self.protocol.index_of(&message), Copied::Fresh);
         }
+        // Of every other job somebody holds a message, and settles it by rule 2.
+        self.state.is_cancel_cut_off = reply != Reply::Arrives && self.protocol.has_waits();
         true
+    }
+
+    fn cancel_again(&mut self) {
+        self.state.is_cancel_cut_off = false;
+        let job = self.book.job_at(self.state.job);
+        if let Canceling::Notify(Some(message)) = cancel(&self.protocol.pipeline, job, "again", NOW) {
+            self.state.add_copy(self.protocol.index_of(&message), Copied::Fresh);
+        }
     }
 
     /// Delivers a copy that was sent by somebody who knew the job like this.

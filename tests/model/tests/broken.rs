@@ -199,3 +199,13 @@ fn a_heartbeat_that_looks_at_nothing_revives_an_attempt_that_is_over() {
 fn a_job_that_is_resumed_without_a_word_stays_where_it_is() {
     caught(Broken::ResumedSilently, Graph::One, &[0, 1], 1, &[Fault::Pause], CAN_END);
 }
+
+#[test]
+fn a_signal_that_is_taken_only_by_a_step_that_waits_already_is_lost_before_its_inputs() {
+    caught(Broken::SignalAsks, Graph::Waits, &[0, 1], 0, &[], CAN_END);
+}
+
+#[test]
+fn a_signal_that_is_recorded_without_a_word_leaves_the_job_where_it_is() {
+    caught(Broken::SignaledSilently, Graph::Waits, &[0, 1], 0, &[], CAN_END);
+}

@@ -142,6 +142,26 @@ fn a_diamond_that_is_paused_keeps_every_promise() {
     exhaust(Config::new("a → (b ∥ c) → d, paused, 2 faults", Graph::Diamond, 2, &AROUND_A_PAUSE));
 }
 
+#[test]
+fn a_line_with_a_wait_keeps_every_promise_through_any_two_faults() {
+    exhaust(Config::new("a → w → b, any 2 faults", Graph::Waits, 2, &Fault::ALL));
+}
+
+#[test]
+fn a_wait_that_nothing_follows_keeps_every_promise_through_any_two_faults() {
+    exhaust(Config::new("a → (b ∥ w), any 2 faults", Graph::WaitsLast, 2, &Fault::ALL));
+}
+
+#[test]
+fn a_wait_in_a_job_that_is_paused_keeps_every_promise() {
+    exhaust(Config::new("a → w → b, paused, 2 faults", Graph::Waits, 2, &AROUND_A_PAUSE));
+}
+
+#[test]
+fn a_wait_in_a_job_that_is_redriven_keeps_every_promise() {
+    exhaust(Config::new("a → w → b, failed or canceled, then redriven, w forgotten", Graph::Waits, 2, &REDRIVEN));
+}
+
 /// A closing and a redrive, late completions of the attempts before it included, and nothing else.
 const REDRIVEN: [Fault; 4] = [Fault::FinalFailure, Fault::Cancel, Fault::Redrive, Fault::RedriveFrom];
 

@@ -57,6 +57,10 @@ pub fn task_message(task: &TaskStory, now: Time, paint: Paint) -> String {
     let wait = task.not_before.filter(|until| task.status == TaskStatus::Scheduled && *until > now);
     let note = match (task.status, &task.progress, wait) {
         (TaskStatus::Running, Some(progress), _) => format!("  {}", line_of(&progress.note)),
+        (TaskStatus::Waiting, _, _) => match task.wait.as_ref().filter(|wait| wait.since.is_some()) {
+            Some(wait) => wait.signal.as_ref().map(|signal| format!("  for signal {signal}")).unwrap_or_default(),
+            None => String::new(),
+        },
         (_, _, Some(until)) => format!("  next attempt in {}", duration(until.since(now))),
         (TaskStatus::Completed, _, _) => {
             let took = task.attempt_started_at.zip(task.ended_at).map(|(from, to)| duration(to.since(from)));

@@ -9,8 +9,9 @@ use super::Paint;
 pub fn redrive_plan(plan: &[StepPlan], paint: Paint) -> String {
     let width = plan.iter().map(|step| step.step.as_str().len()).max().unwrap_or(0);
     let line = |step: &StepPlan| {
-        let verb = match step.runs {
-            Some(0) => paint.good("reuse"),
+        let verb = match (step.runs, &step.why) {
+            (Some(0), _) => paint.good("reuse"),
+            (_, Why::Waits) => paint.notable("wait "),
             _ => paint.busy("run  "),
         };
         let which = match (step.runs, step.reused) {
@@ -39,6 +40,7 @@ fn why(why: &Why) -> String {
         Why::Named => "it was named".to_owned(),
         Why::Follows { step } => format!("it follows {step}"),
         Why::Failed { task, error_type } => format!("{task} failed: {error_type}"),
+        Why::Waits => "it waits for its signal or its time".to_owned(),
         Why::Open => "it is not recorded".to_owned(),
     }
 }
@@ -55,12 +57,14 @@ mod tests {
         let failed = Why::Failed { task: "render-manim#2".parse()?, error_type: "StartToClose".to_owned() };
         let plan = [
             step("generate-script", 1, 0, Some(0), Why::Recorded)?,
+            step("approve", 0, 0, Some(1), Why::Waits)?,
             step("render-manim", 2, 0, Some(1), failed)?,
             step("generate-tts", 0, 3, Some(3), Why::Named)?,
             step("merge-upload", 0, 0, None, Why::Follows { step: "generate-tts".try_into()? })?,
         ];
         let expected = "\
 reuse  generate-script  1 task  it is recorded
+wait   approve          1 task  it waits for its signal or its time
 run    render-manim     1 of 3 tasks  render-manim#2 failed: StartToClose
 run    generate-tts     3 tasks  it was named; 3 tasks made anew
 run    merge-upload     a task for each scene  it follows generate-tts

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use qsketch_core::parts::Attempt;
-use qsketch_core::story::{Story, TaskStatus, TaskStory};
+use qsketch_core::story::{Story, TaskStatus, TaskStory, WaitStory};
 use qsketch_core::{Closing, JobStatus, StepName, Time};
 use qsketch_ops::{Crowd, Line, Shown, compact, lines};
 
@@ -102,6 +102,10 @@ fn head(shown: &Shown, paint: Paint, text: &mut String) {
     }
     if story.status == JobStatus::Running {
         say("Now", &now_line(story));
+        for signal in story.tasks.iter().filter_map(|task| awaited(task)) {
+            let command = format!("(qsketch signal {} {signal})", story.job);
+            say("Waits", &format!("{} {}", paint.notable(&format!("for the signal {signal}")), paint.faint(&command)));
+        }
     }
     if let Some(result) = &story.result {
         say("Result", &line_of(result));
@@ -120,11 +124,13 @@ fn head(shown: &Shown, paint: Paint, text: &mut String) {
 
 fn now_line(story: &Story) -> String {
     let count = |status| story.tasks.iter().filter(|task| task.status == status).count();
+    let on_wait = story.tasks.iter().filter(|task| task.wait.as_ref().is_some_and(|wait| wait.since.is_some())).count();
     let parts = [
         (count(TaskStatus::Completed), "completed"),
         (count(TaskStatus::Running), "running"),
         (count(TaskStatus::Scheduled), "scheduled"),
-        (count(TaskStatus::Waiting), "waiting for inputs"),
+        (count(TaskStatus::Waiting) - on_wait, "waiting for inputs"),
+        (on_wait, "waiting for a signal or a time"),
     ];
     let told = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     format!("{}; deadline {}", told.collect::<Vec<_>>().join(", "), story.deadline)
@@ -188,7 +194,8 @@ fn task_rows(task: &TaskStory, indent: &str, shown: &Shown, paint: Paint, row: &
     let mut text = String::new();
     let status = paint.task(task.status, &format!("{:9}", task.status.as_str()));
     // While the next attempt is awaited, those that ended stand below, and the row names none.
-    let is_named = task.status != TaskStatus::Scheduled;
+    // A wait has no attempts: its times stand in its note.
+    let is_named = task.status != TaskStatus::Scheduled && task.wait.is_none();
     let started = task.attempt_started_at.filter(|_| is_named).map(since).unwrap_or_default();
     let took = took(task, shown.now).filter(|_| is_named).map(duration).unwrap_or_default();
     let attempt = task.attempt.filter(|_| is_named).map(|attempt| attempt.to_string()).unwrap_or_default();
@@ -274,12 +281,38 @@ fn notes(task: &TaskStory, shown: &Shown, paint: Paint) -> String {
         | TaskStatus::TimedOut
         | TaskStatus::Canceled => {}
     }
+    notes.extend(task.wait.as_ref().and_then(|wait| wait_note(task, wait, shown, paint)));
     let queued = task.scheduled_at.zip(task.started_at).map(|(scheduled, started)| started.since(scheduled));
     if let Some(queued) = queued.filter(|queued| *queued >= QUEUED_NOTABLE) {
         notes.push(format!("queued {}", duration(queued)));
     }
     notes.extend(beside_of(&task.task, shown, paint));
     notes.join("  ")
+}
+
+/// What a wait waits for and how long yet or, once it is over, what ended it.
+fn wait_note(task: &TaskStory, wait: &WaitStory, shown: &Shown, paint: Paint) -> Option<String> {
+    let (now, created) = (shown.now, shown.story.created_at);
+    if task.status == TaskStatus::Completed {
+        let at = task.ended_at.map(|at| format!("+{}", duration(at.since(created)))).unwrap_or_default();
+        let payload = wait.payload.as_ref().map(|payload| format!(": {}", line_of(payload))).unwrap_or_default();
+        return Some(format!("{}over at {at}{payload}", signal_of(wait)));
+    }
+    let since = wait.since?;
+    let what = wait.signal.as_ref().map_or_else(String::new, |signal| format!(" FOR SIGNAL {signal}"));
+    let spent = [(wait.until, "goes on by itself in"), (wait.times_out_at, "times out in")];
+    let ahead = spent.into_iter().filter_map(|(at, words)| Some(format!(", {words} {}", duration(at?.since(now)))));
+    let ahead: String = ahead.collect();
+    Some(paint.notable(&format!("WAITING{what}, for {}{ahead}", duration(now.since(since)))))
+}
+
+/// The signal that a task waits for now.
+fn awaited(task: &TaskStory) -> Option<&str> {
+    task.wait.as_ref().filter(|wait| wait.since.is_some())?.signal.as_deref()
+}
+
+fn signal_of(wait: &WaitStory) -> String {
+    wait.signal.as_ref().map(|signal| format!("signal {signal}, ")).unwrap_or_default()
 }
 
 fn is_paused(task: &TaskStory, shown: &Shown) -> bool {

@@ -93,8 +93,8 @@ fn lapsed(task: &Task, step: &CheckedStep, now: Time) -> Option<Attempt> {
 }
 
 /// The record of a completion, with the job's closing where it was the last task.
-pub(super) fn record(pipeline: &Pipeline, id: &TaskId, job: &Job, attempt: u32, output: Output, now: Time) -> Write {
-    let done = Done { attempt, at: now, width: output.width };
+pub(crate) fn record(pipeline: &Pipeline, id: &TaskId, job: &Job, attempt: u32, output: Output, now: Time) -> Write {
+    let done = Done { attempt, at: now, width: output.width, payload: None };
     if id.step() == &pipeline.finalizer().name {
         return Write::RecordFinal { task: id.clone(), closing: job.closing, done };
     }
@@ -106,7 +106,7 @@ pub(super) fn record(pipeline: &Pipeline, id: &TaskId, job: &Job, attempt: u32, 
 
 /// The record of an element of a wide step.
 pub(super) fn record_element(id: &TaskId, span: Span, job: &Job, attempt: u32, now: Time) -> Write {
-    let done = Done { attempt, at: now, width: None };
+    let done = Done { attempt, at: now, width: None, payload: None };
     let element = element_of(id);
     Write::RecordElement { shard: span.shard, element, closing: job.closing, done, expires_at: job.expires_at }
 }
@@ -185,7 +185,8 @@ pub(crate) fn completed(job: &Job, now: Time) -> Write {
     Write::Close { closing: job.closing, entry: closing_completed(job.result.clone(), now) }
 }
 
-const fn closing_completed(result: Option<String>, now: Time) -> Closing {
+/// The entry of that closing.
+pub(crate) const fn closing_completed(result: Option<String>, now: Time) -> Closing {
     Closing { verdict: Verdict::Completed, at: now, task: None, attempt: None, error_type: None, error: None, result }
 }
 
@@ -362,7 +363,8 @@ pub(super) fn cut_off(
     [own, all, (job.deadline, JOB_DEADLINE)].into_iter().min_by_key(|(bound, _)| *bound).unwrap_or(own)
 }
 
-fn close(
+/// The closing of a job for one of its tasks.
+pub(crate) fn close(
     job: &Job,
     verdict: Verdict,
     id: &TaskId,
@@ -387,5 +389,5 @@ fn close(
 const START_TO_CLOSE: &str = "StartToClose";
 const SCHEDULE_TO_CLOSE: &str = "ScheduleToClose";
 const SCHEDULE_TO_START: &str = "ScheduleToStart";
-const JOB_DEADLINE: &str = "JobDeadline";
+pub(crate) const JOB_DEADLINE: &str = "JobDeadline";
 const HEARTBEAT: &str = "Heartbeat";

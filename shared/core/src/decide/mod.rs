@@ -382,6 +382,9 @@ fn dead_letter(drive: &Drive, foreign: route::Foreign) -> Step {
         route::Foreign::NoSuchStep => format!("its pipeline has no step {:?}", task.step().as_str()),
         route::Foreign::WrongShape => format!("its pipeline has no task of the form {:?}", task.to_string()),
         route::Foreign::NoSuchElement => format!("the list has no element for {:?}", task.to_string()),
+        route::Foreign::Waits => {
+            format!("step {:?} waits, and has no work: nobody should have sent it", task.step().as_str())
+        }
     };
     Step::Settle(vec![Act::DeadLetter(reason)])
 }

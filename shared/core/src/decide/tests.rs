@@ -13,7 +13,7 @@ use super::*;
 use crate::failure::Failure;
 use crate::ids::{JobId, Tenant};
 use crate::parts::{Closing, Done, JobStatus, Lease, Outcome, Pause, Verdict};
-use crate::pipeline::StepSpec;
+use crate::pipeline::{StepSpec, Wait};
 use crate::write::{Footing, apply};
 
 type Tried<T> = Result<T, Box<dyn std::error::Error>>;
@@ -43,7 +43,7 @@ impl Scene {
         let pipeline = pipeline()?;
         let mut job = Job::begun(JobId::try_from("j")?, Tenant::try_from("t")?, &pipeline, NOW);
         let id: TaskId = id.parse()?;
-        let done = |width| Done { attempt: 1, at: NOW, width };
+        let done = |width| Done { attempt: 1, at: NOW, width, payload: None };
         if id.step().as_str() != "a" {
             job.done.insert("a".parse()?, done(Some(2)));
         }
@@ -72,6 +72,19 @@ impl Scene {
     fn paused(mut self) -> Self {
         self.job.paused = Some(Pause { changes: 1, since: Some(NOW), ..Pause::default() });
         self
+    }
+
+    /// Between `a` and `b` stands a wait, `w`, which is not recorded.
+    fn with_wait(mut self) -> Tried<Self> {
+        self.pipeline = Pipeline::builder("p")
+            .step(StepSpec::new("a"))
+            .step(StepSpec::new("w").after(["a"]).wait(Wait::signal("go")))
+            .step(StepSpec::new("b").over("a").after(["w"]))
+            .step(StepSpec::new("c").after(["b"]))
+            .finalizer(StepSpec::new("z"))
+            .build()?;
+        self.job.pipeline_hash = self.pipeline.hash().clone();
+        Ok(self)
     }
 
     /// The job closed and was opened again after the task was written.
@@ -242,7 +255,18 @@ fn every_status_answers_every_event() -> Tried<()> {
     table.push_str(&rows("PAUSED", &Scene::at("b#0")?.held_by("me", 1)?.paused())?);
     table.push_str(&rows("REDRIVEN", &Scene::at("b#0")?.held_by("me", 1)?.redriven())?);
     table.push_str(&rows("CRASHED", &Scene::at("b#0")?.held_by("me", 2)?.crashed(2)?)?);
+    table.push_str(&rows("AWAITING", &Scene::at("b#0")?.held_by("me", 1)?.with_wait()?)?);
+    table.push_str(&rows("WAIT", &Scene { id: "w".parse()?, ..Scene::at("b#0")?.held_by("me", 1)?.with_wait()? })?);
     assert_eq!(table, include_str!("table.txt"), "the table as it is now:\n{table}");
+    Ok(())
+}
+
+#[test]
+fn a_redelivery_sends_what_a_signal_made_ready() -> Tried<()> {
+    let mut scene = Scene { id: "a".parse()?, ..Scene::at("b#0")?.with_wait()? };
+    assert_eq!(sent(&scene.loaded(NOW)?), ["ack"], "the wait has no message");
+    scene.job.done.insert("w".parse()?, Done { attempt: 1, at: NOW, width: None, payload: None });
+    assert_eq!(sent(&scene.loaded(NOW)?), ["b#0+b#1", "ack"]);
     Ok(())
 }
 
@@ -268,7 +292,7 @@ fn a_later_claim_loads_again_before_it_works() -> Tried<()> {
         Event::Loaded { job: Some(Box::new(scene.job.clone())), task: scene.task.clone().map(Box::new), shard: None };
     let step = decide(&scene.pipeline, &mut drive, event, now);
     assert_eq!(scene.commit(&mut drive, step, now)?, Step::LoadJob);
-    scene.job.done.insert("b#0".parse()?, Done { attempt: 1, at: NOW, width: None });
+    scene.job.done.insert("b#0".parse()?, Done { attempt: 1, at: NOW, width: None, payload: None });
     let step = decide(
         &scene.pipeline,
         &mut drive,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CheckedStep, Document, Pipeline, PipelineError, StepSpec, hash_of};
+use super::{CheckedStep, Document, Pipeline, PipelineError, RetryPolicy, StepSpec, Timeouts, hash_of};
 use crate::ids::StepName;
 use crate::limits::{INLINE_WIDTH_MAX, SHARD_WIDTH, STEPS_MAX};
 
@@ -45,6 +45,7 @@ pub(super) fn build(document: Document, finalizers: usize) -> Result<Pipeline, P
         }
     }
     check_inputs(&document, &mut mistakes);
+    check_waits(&document, &mut mistakes);
     let order = check_graph(&document.steps, &mut mistakes);
     let Some(finalizer) = &document.finalizer else {
         mistakes.push("it has no finalizer: name the step that runs once the job has closed".to_owned());
@@ -77,7 +78,43 @@ fn checked(step: &StepSpec) -> Result<CheckedStep, PipelineError> {
         retry: step.retry.clone(),
         is_light: step.is_light,
         is_unclaimed: step.is_unclaimed,
+        wait: step.wait.clone(),
     })
+}
+
+/// A step that waits has one task and no attempt, and nobody works for it.
+fn check_waits(document: &Document, mistakes: &mut Vec<String>) {
+    let mut signals = BTreeSet::new();
+    for step in &document.steps {
+        let Some(wait) = &step.wait else { continue };
+        let name = &step.name;
+        mistakes.extend(wait.mistakes(document.job_timeout).iter().map(|mistake| format!("step {name:?}: {mistake}")));
+        if step.after.is_empty() {
+            mistakes.push(format!("step {name:?} waits and has no inputs: a job begins with work"));
+        }
+        if step.over.is_some() {
+            mistakes.push(format!("step {name:?} waits and is mapped: it has one task"));
+        }
+        if document.steps.iter().any(|other| other.over.as_ref() == Some(name)) {
+            mistakes.push(format!("step {name:?} waits and is mapped over: it makes no list"));
+        }
+        if step.is_light || step.is_unclaimed {
+            mistakes.push(format!("step {name:?} waits and is light: it has no message"));
+        }
+        if step.timeouts != Timeouts::default() || step.retry != RetryPolicy::default() {
+            mistakes.push(format!(
+                "step {name:?} waits and has timeouts or retries: it has no attempts, only its own time-out"
+            ));
+        }
+        if let Some(signal) = &wait.signal
+            && !signals.insert(signal)
+        {
+            mistakes.push(format!("two steps wait for the signal {signal:?}: give each its own"));
+        }
+    }
+    if document.finalizer.as_ref().is_some_and(|finalizer| finalizer.wait.is_some()) {
+        mistakes.push("the finalizer waits: it runs at once".to_owned());
+    }
 }
 
 fn check_names(document: &Document, mistakes: &mut Vec<String>) {
@@ -170,7 +207,7 @@ fn unreachable<'a>(steps: &'a [StepSpec], starts: &[&str]) -> Vec<&'a str> {
 mod tests {
     use core::time::Duration;
 
-    use super::super::{RetryPolicy, Timeouts};
+    use super::super::Wait;
     use super::*;
 
     fn video() -> super::super::PipelineBuilder {
@@ -250,6 +287,58 @@ mod tests {
         assert!(text.contains("mapped over \"render\", which is mapped itself"), "{text}");
         assert!(text.contains("comes after the finalizer"), "{text}");
         assert!(text.contains("finalizer \"notify\" has inputs"), "{text}");
+    }
+
+    #[test]
+    fn a_wait_has_no_queue_no_list_and_no_attempts() {
+        let hour = Duration::from_secs(3_600);
+        let text = mistakes(
+            Pipeline::builder("p")
+                .step(StepSpec::new("first").wait(Wait::signal("go")))
+                .step(StepSpec::new("none").after(["first"]).wait(Wait::default()))
+                .step(StepSpec::new("wide").over("first").wait(Wait::signal("go")))
+                .step(StepSpec::new("quick").after(["first"]).light().wait(Wait::signal("Go!")))
+                .step(StepSpec::new("long").after(["first"]).wait(Wait::after(hour).timeout(Duration::ZERO)))
+                .step(
+                    StepSpec::new("tried")
+                        .after(["first"])
+                        .retry(RetryPolicy { maximum_attempts: 1, ..RetryPolicy::default() })
+                        .wait(Wait::signal("tried").or_after(Duration::from_secs(9)).timeout(Duration::from_secs(9))),
+                )
+                .finalizer(StepSpec::new("z").wait(Wait::after(Duration::from_secs(1)))),
+        );
+        for part in [
+            "\"first\" waits and has no inputs",
+            "\"first\" waits and is mapped over",
+            "\"none\": it waits for nothing",
+            "\"wide\" waits and is mapped: it has one task",
+            "two steps wait for the signal \"go\"",
+            "\"quick\" waits and is light",
+            "signal name \"Go!\" is not valid",
+            "\"long\": its wait is 3600 s and the job's timeout 3600 s",
+            "\"long\": its wait's time-out is zero",
+            "\"tried\" waits and has timeouts or retries",
+            "\"tried\": its wait ends by itself after its time-out",
+            "the finalizer waits",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_step_may_come_after_a_wait_and_a_pipeline_with_one_reads_back_the_same() -> Result<(), PipelineError> {
+        let day = Duration::from_secs(24 * 3_600);
+        let built = Pipeline::builder("p")
+            .job_timeout(2 * day)
+            .step(StepSpec::new("script"))
+            .step(StepSpec::new("approve").after(["script"]).wait(Wait::signal("approve").timeout(day)))
+            .step(StepSpec::new("render").over("script").after(["approve"]))
+            .finalizer(StepSpec::new("notify"))
+            .build()?;
+        assert_eq!(Pipeline::from_document(built.document())?, built);
+        let wait = r#""wait":{"signal":"approve","timeout_millis":86400000}"#;
+        assert!(built.document().contains(wait), "{}", built.document());
+        Ok(())
     }
 
     #[test]

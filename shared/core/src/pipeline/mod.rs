@@ -13,11 +13,11 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::ids::StepName;
+use crate::ids::{SignalName, StepName};
 use crate::limits::{INLINE_WIDTH_MAX, LAYOUT, SHARD_WIDTH};
 use crate::time::millis;
 
-pub use policy::{HEARTBEAT_MIN, RetryPolicy, Timeouts};
+pub use policy::{HEARTBEAT_MIN, RetryPolicy, Timeouts, Wait};
 
 /// A node of the graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct StepSpec {
     /// Whether its first attempt begins without a claim.
     #[serde(default, rename = "unclaimed", skip_serializing_if = "core::ops::Not::not")]
     pub is_unclaimed: bool,
+    /// What it waits for; none for a step that does work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Wait>,
 }
 
 impl StepSpec {
@@ -57,6 +60,7 @@ impl StepSpec {
             retry: RetryPolicy::default(),
             is_light: false,
             is_unclaimed: false,
+            wait: None,
         }
     }
 
@@ -107,6 +111,16 @@ impl StepSpec {
         self
     }
 
+    /// The same step, which waits instead of doing work: for a signal, or for a time.
+    ///
+    /// It has no queue, no service and no message: whoever sends the signal records its one task, and whoever looks after
+    /// the job does when a time is over.
+    #[must_use]
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
     /// The same step with this retry policy.
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
@@ -132,6 +146,8 @@ pub struct CheckedStep {
     pub is_light: bool,
     /// Whether its first attempt begins without a claim; it is light then.
     pub is_unclaimed: bool,
+    /// What it waits for; none for a step that does work.
+    pub wait: Option<Wait>,
 }
 
 /// Where the records of mapped steps stand. It belongs to the graph, so that a job in flight keeps what it began with.
@@ -312,6 +328,17 @@ impl Pipeline {
     #[must_use]
     pub fn step(&self, name: &StepName) -> Option<&CheckedStep> {
         self.steps.iter().chain([&self.finalizer]).find(|step| step.name == *name)
+    }
+
+    /// The step that waits for this signal.
+    #[must_use]
+    pub fn waiting_for(&self, signal: &SignalName) -> Option<&CheckedStep> {
+        self.waits().find(|(_, wait)| wait.signal.as_deref() == Some(signal.as_str())).map(|(step, _)| step)
+    }
+
+    /// The steps that wait, and what for.
+    pub fn waits(&self) -> impl Iterator<Item = (&CheckedStep, &Wait)> {
+        self.steps.iter().filter_map(|step| Some((step, step.wait.as_ref()?)))
     }
 
     /// Whether a step is mapped over this step's list, so that its output must say how many elements it has.

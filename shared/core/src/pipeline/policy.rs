@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::SignalName;
 use crate::time::millis;
 
 /// The four timeouts of a step.
@@ -126,6 +127,79 @@ impl RetryPolicy {
         }
         if self.maximum_interval < self.initial_interval {
             mistakes.push("its maximum interval is shorter than its initial interval".to_owned());
+        }
+        mistakes
+    }
+}
+
+/// What a step waits for. It has no message while it waits, so that days cost nothing.
+///
+/// With both a signal and a time, whichever comes first ends it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// The name of the signal that ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// How long after its inputs are recorded it ends by itself.
+    #[serde(rename = "after_millis", with = "optional_millis", default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Duration>,
+    /// How long after its inputs are recorded the job is closed for it; without it the job's deadline is.
+    #[serde(rename = "timeout_millis", with = "optional_millis", default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+impl Wait {
+    /// A wait for the signal of this name, with the job's deadline as its time-out.
+    #[must_use]
+    pub fn signal(name: &str) -> Self {
+        Self { signal: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// A wait of this span, counted from when its inputs are recorded.
+    #[must_use]
+    pub fn after(span: Duration) -> Self {
+        Self { after: Some(span), ..Self::default() }
+    }
+
+    /// The same wait, which ends by itself after this span at the latest.
+    #[must_use]
+    pub const fn or_after(mut self, span: Duration) -> Self {
+        self.after = Some(span);
+        self
+    }
+
+    /// The same wait; after this span the job is closed for it.
+    #[must_use]
+    pub const fn timeout(mut self, span: Duration) -> Self {
+        self.timeout = Some(span);
+        self
+    }
+
+    /// What is wrong with this wait in a pipeline whose jobs may take `job_timeout`, as sentences.
+    pub(super) fn mistakes(&self, job_timeout: Duration) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        if self.signal.is_none() && self.after.is_none() {
+            mistakes.push("it waits for nothing: name a signal or a span".to_owned());
+        }
+        if let Some(Err(error)) = self.signal.as_deref().map(SignalName::try_from) {
+            mistakes.push(error.to_string());
+        }
+        for (name, span) in [("wait", self.after), ("wait's time-out", self.timeout)] {
+            match span {
+                Some(span) if span.is_zero() => mistakes.push(format!("its {name} is zero: give it a duration")),
+                Some(span) if span >= job_timeout => mistakes.push(format!(
+                    "its {name} is {} s and the job's timeout {} s: give the job more time",
+                    span.as_secs(),
+                    job_timeout.as_secs()
+                )),
+                Some(_) | None => {}
+            }
+        }
+        if let (Some(after), Some(timeout)) = (self.after, self.timeout)
+            && timeout <= after
+        {
+            mistakes.push("its wait ends by itself after its time-out: one of the two is in vain".to_owned());
         }
         mistakes
     }

@@ -6,7 +6,7 @@ use super::*;
 use crate::failure::ErrorText;
 use crate::ids::{JobId, Owner, Tenant};
 use crate::parts::{Attempt, Closing, Done, Lease, Outcome, Part, Pause, Verdict};
-use crate::pipeline::{Sharding, StepSpec};
+use crate::pipeline::{Sharding, StepSpec, Wait};
 use crate::write::apply;
 
 type Tried<T> = Result<T, Box<dyn std::error::Error>>;
@@ -42,7 +42,7 @@ impl Scene {
     }
 
     fn done(&mut self, task: &str, width: Option<u32>) -> Tried<()> {
-        self.job.done.insert(task.parse()?, Done { attempt: 1, at: BORN, width });
+        self.job.done.insert(task.parse()?, Done { attempt: 1, at: BORN, width, payload: None });
         Ok(())
     }
 
@@ -225,7 +225,7 @@ fn of_a_paused_step_nothing_is_sent_and_its_time_goes_on() -> Tried<()> {
 #[test]
 fn of_a_wide_step_only_what_is_not_recorded_is_sent_and_a_full_shard_is_folded_by_one_message() -> Tried<()> {
     let mut scene = Scene::of_width(5)?;
-    let record = Done { attempt: 1, at: after(50), width: None };
+    let record = Done { attempt: 1, at: after(50), width: None, payload: None };
     for (shard, elements) in [("b@0/0", vec![0, 1]), ("b@0/1", vec![2])] {
         let mut there = Shard::new(1, 0);
         there.done.extend(elements.into_iter().map(|element| (element, record.clone())));
@@ -283,6 +283,66 @@ fn into_an_empty_queue_all_is_sent_and_into_a_backlog_the_longest_standing_few()
     assert_eq!((few.len(), few[0].task.to_string().as_str()), (RESENDS_IN_BACKLOG_MAX, "b#39"));
     assert_eq!(choose(suspects.clone(), 11, RESENDS_IN_BACKLOG_MAX - 1).len(), 1);
     assert!(choose(suspects, 11, RESENDS_IN_BACKLOG_MAX).is_empty());
+    Ok(())
+}
+
+/// A job whose first step is recorded, and that waits for a signal or four hours.
+fn on_wait(wait: Wait) -> Tried<Scene> {
+    let mut scene = Scene::new()?;
+    scene.pipeline = Pipeline::builder("p")
+        .job_timeout(Duration::from_secs(48 * 3_600))
+        .step(StepSpec::new("a"))
+        .step(StepSpec::new("w").after(["a"]).wait(wait))
+        .step(StepSpec::new("c").after(["w"]))
+        .finalizer(StepSpec::new("z"))
+        .build()?;
+    scene.job = Job::begun(JobId::try_from("j")?, Tenant::try_from("t")?, &scene.pipeline, BORN);
+    scene.done("a", None)?;
+    Ok(scene)
+}
+
+#[test]
+fn a_job_that_only_waits_rests_until_its_time_or_for_hours_and_nothing_of_it_is_sent() -> Tried<()> {
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let scene = on_wait(Wait::signal("go").or_after(hours(4)))?;
+    assert_eq!(scene.quiet(1_000)?, (vec![], Some(4 * 3_600)), "a timer fires at the next look after its time");
+    let scene = on_wait(Wait::signal("go").timeout(hours(24)))?;
+    assert_eq!(scene.quiet(1_000)?, (vec![], Some(1_000 + WAIT_INTERVAL_MAX.as_secs())));
+    Ok(())
+}
+
+#[test]
+fn a_timer_that_is_due_is_recorded_and_what_follows_it_sent() -> Tried<()> {
+    let mut scene = on_wait(Wait::after(Duration::from_secs(4 * 3_600)))?;
+    let write = scene.mended(4 * 3_600)?;
+    assert!(matches!(&write, Write::Record { done, .. } if done.attempt == 1), "{write:?}");
+    let sent = follow_up(&scene.pipeline, &write, &scene.job);
+    assert_eq!(sent.iter().map(|message| message.task.to_string()).collect::<Vec<_>>(), ["c"]);
+    Ok(())
+}
+
+#[test]
+fn a_wait_without_time_closes_the_job_and_so_does_the_deadline() -> Tried<()> {
+    for (wait, secs, why) in [
+        (Wait::signal("go").timeout(Duration::from_secs(24 * 3_600)), 24 * 3_600, "WaitTimeout"),
+        (Wait::signal("go"), 48 * 3_600, "JobDeadline"),
+    ] {
+        let mut scene = on_wait(wait)?;
+        scene.quiet(secs - 1)?;
+        let write = scene.mended(secs)?;
+        let sent = follow_up(&scene.pipeline, &write, &scene.job);
+        assert_eq!(sent.iter().map(|message| message.task.to_string()).collect::<Vec<_>>(), ["z@0"]);
+        let closing = scene.job.closings.first().ok_or("no closing")?;
+        assert_eq!((closing.verdict, closing.error_type.as_deref()), (Verdict::TimedOut, Some(why)));
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_signal_made_ready_and_its_sender_lost_is_a_suspect() -> Tried<()> {
+    let mut scene = on_wait(Wait::signal("go"))?;
+    scene.done("w", None)?;
+    assert_eq!(scene.quiet(120)?.0, list(&["c 0"]));
     Ok(())
 }
 

@@ -192,7 +192,7 @@ fn a_job_s_life_costs_its_indexes_three_units_two_at_birth_and_one_at_the_end() 
     let of = |part: &Part| Item::of_part(&id, "job", part);
     assert_eq!(of(&part), Item::of_job(&job()?));
     let mut units = written(None, &of(&part));
-    let done = || Done { attempt: 1, at: Time(1_795_382_157_099), width: None };
+    let done = || Done { attempt: 1, at: Time(1_795_382_157_099), width: None, payload: None };
     let entry = Closing {
         verdict: Verdict::Completed,
         at: Time(1),

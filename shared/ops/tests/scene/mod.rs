@@ -14,7 +14,7 @@ use qsketch_ops::{Prepared, Wish, prepare};
 use qsketch_runtime::attempt::key;
 use qsketch_sim::{EPOCH, Sim};
 use qsketch_video::TemplateProvider;
-use qsketch_video::pipeline::pipeline;
+use qsketch_video::pipeline::Graphs;
 
 pub type Tried<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -35,11 +35,20 @@ pub struct Scene {
 impl Scene {
     /// A job that was just taken in.
     pub fn new(id: &str) -> Tried<Self> {
+        Self::of(id, false)
+    }
+
+    /// A job that was just taken in and is to wait for its approval.
+    pub fn approved(id: &str) -> Tried<Self> {
+        Self::of(id, true)
+    }
+
+    fn of(id: &str, approve: bool) -> Tried<Self> {
         let sim = Sim::new(7);
         let prompt = "Explain the Pythagorean theorem".to_owned();
-        let wish = Wish { prompt, id: Some(id.to_owned()), ..Wish::default() };
+        let wish = Wish { prompt, id: Some(id.to_owned()), approve, ..Wish::default() };
         let prepared = prepare(&wish, &*sim.observer().clock)?;
-        let pipeline = pipeline(Duration::from_secs(30))?;
+        let pipeline = Graphs::new(Duration::from_secs(30))?.of(approve).clone();
         let job = Job::begun(JobId::try_from(id)?, Tenant::try_from("default")?, &pipeline, at(0));
         Ok(Self { sim, pipeline, prepared, job, tasks: BTreeMap::new() })
     }
@@ -92,7 +101,7 @@ impl Scene {
         let id: TaskId = task.parse()?;
         let entry = self.tasks.get_mut(&id).ok_or("no such task")?;
         entry.progress = None;
-        self.job.done.insert(id, Done { attempt: entry.attempt, at: at(ended), width });
+        self.job.done.insert(id, Done { attempt: entry.attempt, at: at(ended), width, payload: None });
         Ok(self)
     }
 

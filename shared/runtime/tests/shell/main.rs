@@ -13,6 +13,7 @@ mod lambda;
 mod poison;
 mod reconciled;
 mod redriven;
+mod signals;
 mod stage;
 mod stopping;
 mod unclaimed;

@@ -24,10 +24,10 @@ fn make(_: &qsketch_core::TaskId, _: u32) -> Play {
 }
 
 /// Sweeps every period until it is dropped.
-struct Sweeping(tokio::task::JoinHandle<()>);
+pub struct Sweeping(tokio::task::JoinHandle<()>);
 
 impl Sweeping {
-    fn every_minute(ports: Ports) -> Self {
+    pub fn every_minute(ports: Ports) -> Self {
         Self(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(PERIOD).await;

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use qsketch_core::decide::{Output, start_message};
 use qsketch_core::pipeline::{RetryPolicy, Timeouts};
-use qsketch_core::{Failure, Input, Job, JobId, JobStatus, Pipeline, StepName, StepSpec, TaskId, Tenant, Time, Write};
+use qsketch_core::{
+    Failure, Input, Job, JobId, JobStatus, Pipeline, SignalName, StepName, StepSpec, TaskId, Tenant, Time, Wait, Write,
+};
 use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::crew::Crew;
 use qsketch_runtime::intent::{Announcer, Intent, Ledger};
@@ -137,6 +139,18 @@ impl Stage {
             StepSpec::new(name).timeouts(step.timeouts.clone()).retry(step.retry.clone())
         });
         let builder = Pipeline::builder("p").step(a).step(b.over("a")).step(c.over("a").after(["b"]));
+        self.pipeline = builder.finalizer(StepSpec::new("z")).build().unwrap();
+        self
+    }
+
+    /// The same stage with a wait, `w`, between `a` and `b`.
+    pub fn waiting(mut self, wait: Wait) -> Self {
+        let builder = Pipeline::builder("p")
+            .job_timeout(Duration::from_secs(30 * 24 * 3_600))
+            .step(StepSpec::new("a"))
+            .step(StepSpec::new("w").after(["a"]).wait(wait))
+            .step(StepSpec::new("b").over("a").after(["w"]))
+            .step(StepSpec::new("c").after(["b"]));
         self.pipeline = builder.finalizer(StepSpec::new("z")).build().unwrap();
         self
     }
@@ -339,7 +353,9 @@ impl Stage {
             assert_eq!(count, 1, "{task} was recorded {count} times\n{}", self.log());
         }
         assert_eq!(self.sim.refused_keys(), Vec::<String>::new());
-        for (task, record) in done.iter().filter(|_| self.keeps) {
+        let keeps =
+            |task: &TaskId| self.keeps && self.pipeline.step(task.step()).is_some_and(|step| step.wait.is_none());
+        for (task, record) in done.iter().filter(|(task, _)| keeps(task)) {
             let key = qsketch_runtime::attempt::key(job.as_str(), task, record.attempt, OUTPUT);
             let output = String::from_utf8(self.sim.bytes(&key).unwrap()).unwrap();
             for line in output.lines().filter(|line| line.starts_with("in ")) {
@@ -469,6 +485,9 @@ fn output(attempt: &Attempt, width: u32) -> Output {
 /// Reads the inputs' outputs and keeps one of its own that names them; the finalizer notifies.
 async fn make(attempt: &Attempt, keeps: bool) -> Result<(), Failure> {
     let mut text = format!("made {}\n", attempt.ports().clock.nonce());
+    if let Some(payload) = attempt.signal(&SignalName::try_from("go").unwrap()) {
+        text.push_str(&format!("signal {payload}\n"));
+    }
     let inputs = match attempt.task().step().as_str() {
         "b" => "a",
         "c" => "b",

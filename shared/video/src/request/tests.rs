@@ -42,8 +42,8 @@ fn every_mistake_is_named_at_once() {
             "voice: is \"klingon\"; choose one of en-us, en-gb, de, fr-fr, es, it, pt-br, zh, ja, ko, ar",
             "quality: is \"4k\"; choose one of 480p15, 720p30, 1080p60",
             "tenant: is \"xxxxxxxxxxxxxxxxxxxxxxxx…\"; use 1 to 64 letters A-Z a-z, digits, _ or -",
-            "colour: is no field of a submission; remove it or use one of prompt, id, title, voice, quality, tenant",
-            "lang: is no field of a submission; remove it or use one of prompt, id, title, voice, quality, tenant",
+            "colour: is no field of a submission; remove it or use one of prompt, id, title, voice, quality, tenant, approve",
+            "lang: is no field of a submission; remove it or use one of prompt, id, title, voice, quality, tenant, approve",
         ]
     );
 }
@@ -120,8 +120,22 @@ fn content_is_stable_and_leaves_the_id_out() {
 }
 
 #[test]
+fn an_approval_is_part_of_the_content_and_leaves_no_trace_where_none_is_asked_for() {
+    let asked = VideoRequest::parse(r#"{"prompt":"tea","approve":true}"#).unwrap();
+    assert!(asked.approve());
+    assert!(asked.content().ends_with(r#""approve":true}"#), "{}", asked.content());
+    let not = VideoRequest::parse(r#"{"prompt":"tea","approve":false}"#).unwrap();
+    assert_eq!(not, VideoRequest::parse(r#"{"prompt":"tea"}"#).unwrap());
+    assert!(!not.content().contains("approve"));
+    assert_eq!(
+        reasons(json!({ "prompt": "tea", "approve": "yes" })),
+        ["approve: must be true or false, but is a string"]
+    );
+}
+
+#[test]
 fn a_stored_request_is_read_again_as_it_was() {
-    let request = VideoRequest::parse(r#"{"prompt":"tea","id":"a_B-9","voice":"zh"}"#).unwrap();
+    let request = VideoRequest::parse(r#"{"prompt":"tea","id":"a_B-9","voice":"zh","approve":true}"#).unwrap();
     let stored = serde_json::to_string(&request).unwrap();
     assert_eq!(serde_json::from_str::<VideoRequest>(&stored).unwrap(), request);
     assert!(serde_json::from_str::<VideoRequest>("{\"prompt\":\"\"}").is_err());

@@ -116,7 +116,7 @@ fn told(giving_back: &GivingBack) -> String {
 fn only_an_attempt_that_the_dead_process_still_held_is_ended() -> Tried<()> {
     let held = || Scene::at("b#0")?.held_by("me", 1);
     let recorded = |mut scene: Scene| -> Tried<Scene> {
-        scene.job.done.insert(scene.id.clone(), Done { attempt: 1, at: NOW, width: None });
+        scene.job.done.insert(scene.id.clone(), Done { attempt: 1, at: NOW, width: None, payload: None });
         Ok(scene)
     };
     let cases = [

@@ -35,7 +35,7 @@ fn a_record_on_hearsay_routes_by_the_job_as_it_is() -> Tried<()> {
     let mut drive = scene.drive()?;
     let claim = decide(&scene.pipeline, &mut drive, Event::Delivered { receives: 1 }, NOW);
     scene.commit(&mut drive, claim, NOW)?;
-    scene.job.done.insert("b#0".parse()?, Done { attempt: 3, at: NOW, width: None });
+    scene.job.done.insert("b#0".parse()?, Done { attempt: 3, at: NOW, width: None, payload: None });
     let record = decide(&scene.pipeline, &mut drive, Event::Worked(Output::default()), NOW);
     let Step::Settle(acts) = scene.commit(&mut drive, record, NOW)? else { return Err("not settled".into()) };
     let Some(Act::Send(next)) = acts.first() else { return Err(format!("{acts:?}").into()) };
@@ -82,7 +82,7 @@ fn only_a_small_job_travels_in_a_message() -> Tried<()> {
     let mut scene = light("b#1")?;
     assert!(Message::to(&scene.pipeline, &scene.job, scene.id.clone()).known.is_some());
     for index in 0..=u32::try_from(crate::limits::KNOWN_TASKS_MAX)? {
-        scene.job.done.insert(format!("b#{index}").parse()?, Done { attempt: 1, at: NOW, width: None });
+        scene.job.done.insert(format!("b#{index}").parse()?, Done { attempt: 1, at: NOW, width: None, payload: None });
     }
     assert_eq!(Message::to(&scene.pipeline, &scene.job, scene.id.clone()).known, None);
     scene.job.done.clear();
@@ -104,7 +104,7 @@ fn a_light_start_is_brought_about_only_with_the_finalizer() -> Tried<()> {
     ] {
         let mut scene = if is_light { light("a")? } else { Scene::at("a")? };
         for task in recorded.split_whitespace() {
-            scene.job.done.insert(task.parse()?, Done { attempt: 1, at: NOW, width: Some(0) });
+            scene.job.done.insert(task.parse()?, Done { attempt: 1, at: NOW, width: Some(0), payload: None });
         }
         assert_eq!(is_started(&scene.pipeline, &scene.job), expected, "light: {is_light}, recorded: {recorded}");
     }

@@ -32,7 +32,7 @@ fn an_attempt_that_runs_goes_on_and_sends_what_follows() -> Tried<()> {
     let hold = scene.knowing()?.hold(&scene.pipeline).ok_or("no hold")?;
     let beat = Commit::Written(Part::Task(Box::new(scene.task.clone().ok_or("no task")?)));
     assert_eq!(hold.verdict(&beat, Some(&scene.job)), Beat::GoOn);
-    scene.job.done.insert("b#1".parse()?, Done { attempt: 1, at: NOW, width: None });
+    scene.job.done.insert("b#1".parse()?, Done { attempt: 1, at: NOW, width: None, payload: None });
     let mut drive = scene.knowing()?;
     let record = decide(&scene.pipeline, &mut drive, Event::Worked(Output::default()), NOW);
     assert_eq!(sent(&scene.commit(&mut drive, record, NOW)?), ["c", "ack"]);

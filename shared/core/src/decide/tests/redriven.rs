@@ -14,8 +14,8 @@ fn failed() -> Tried<Scene> {
     if let Some(task) = &mut scene.task {
         task.lease = None;
     }
-    scene.job.done.insert("b#1".parse()?, Done { attempt: 1, at: NOW, width: None });
-    scene.job.done.insert("z@0".parse()?, Done { attempt: 1, at: NOW, width: None });
+    scene.job.done.insert("b#1".parse()?, Done { attempt: 1, at: NOW, width: None, payload: None });
+    scene.job.done.insert("z@0".parse()?, Done { attempt: 1, at: NOW, width: None, payload: None });
     Ok(scene)
 }
 
@@ -150,7 +150,7 @@ fn a_redrive_that_lost_the_race_changes_nothing() -> Tried<()> {
     let write = reopen(&mut scene, None)?;
     assert_eq!(apply(&write, Some(&Part::Job(Box::new(scene.job.clone())))), None, "it runs already");
     let mut again = scene.closed(Verdict::Failed);
-    again.job.done.insert("z@1".parse()?, Done { attempt: 1, at: NOW, width: None });
+    again.job.done.insert("z@1".parse()?, Done { attempt: 1, at: NOW, width: None, payload: None });
     assert_eq!(apply(&write, Some(&Part::Job(Box::new(again.job)))), None, "it has closed again");
     Ok(())
 }
@@ -188,7 +188,7 @@ fn each_refusal_has_its_reason() -> Tried<()> {
 fn a_job_that_was_canceled_with_every_task_recorded_is_closed_by_a_message_of_its_first_task() -> Tried<()> {
     let mut scene = Scene::at("c")?.closed(Verdict::Canceled);
     for task in ["c", "z@0"] {
-        scene.job.done.insert(task.parse()?, Done { attempt: 1, at: NOW, width: None });
+        scene.job.done.insert(task.parse()?, Done { attempt: 1, at: NOW, width: None, payload: None });
     }
     reopen(&mut scene, None)?;
     assert_eq!(to(&scene), ["a"]);
@@ -204,7 +204,7 @@ fn wide(from: &str) -> Tried<Scene> {
     scene.pipeline =
         builder.finalizer(StepSpec::new("z")).sharding(Sharding { inline_width_max: 1, shard_width: 2 }).build()?;
     scene.job.done.retain(|task, _| task.step().as_str() != "b");
-    scene.job.done.insert("a".parse()?, Done { attempt: 1, at: NOW, width: Some(4) });
+    scene.job.done.insert("a".parse()?, Done { attempt: 1, at: NOW, width: Some(4), payload: None });
     scene.job.folded.insert("b@0/0".parse()?, NOW);
     scene.id = "b#2".parse()?;
     reopen(&mut scene, Some(from))?;
@@ -228,7 +228,7 @@ fn a_message_of_before_the_redrive_looks_into_the_shard_of_now() -> Tried<()> {
     let mut drive = scene.drive()?;
     drive.message.generation = 0;
     let mut old = Shard::new(1, 0);
-    old.done.insert(2, Done { attempt: 1, at: NOW, width: None });
+    old.done.insert(2, Done { attempt: 1, at: NOW, width: None, payload: None });
     let loaded = |shard: Option<&Shard>| Event::Loaded {
         job: Some(Box::new(scene.job.clone())),
         task: None,

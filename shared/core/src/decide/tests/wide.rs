@@ -15,9 +15,11 @@ pub(super) fn wide(id: &str, recorded: &[u32]) -> Tried<Scene> {
     let mut scene = Scene { pipeline, ..Scene::at(id)? };
     scene.job.pipeline_hash = scene.pipeline.hash().clone();
     scene.job.done.clear();
-    scene.job.done.insert("a".parse()?, Done { attempt: 1, at: NOW, width: Some(4) });
+    scene.job.done.insert("a".parse()?, Done { attempt: 1, at: NOW, width: Some(4), payload: None });
     let mut shard = Shard::new(1, scene.job.expires_at);
-    shard.done.extend(recorded.iter().map(|element| (*element, Done { attempt: 1, at: NOW, width: None })));
+    shard
+        .done
+        .extend(recorded.iter().map(|element| (*element, Done { attempt: 1, at: NOW, width: None, payload: None })));
     scene.shard = (!recorded.is_empty()).then_some(shard);
     Ok(scene)
 }
@@ -149,7 +151,7 @@ fn the_widest_list_is_routed_by_its_folds_alone() -> Tried<()> {
     let width = crate::limits::WIDTH_MAX;
     let pipeline = pipeline()?;
     let mut scene = Scene { pipeline, ..Scene::at("b#0")? };
-    scene.job.done.insert("a".parse()?, Done { attempt: 1, at: NOW, width: Some(width) });
+    scene.job.done.insert("a".parse()?, Done { attempt: 1, at: NOW, width: Some(width), payload: None });
     let b = crate::ids::StepName::try_from("b")?;
     let step = scene.pipeline.step(&b).ok_or("no step")?.clone();
     let spans: Vec<_> = route::spans_of(&scene.pipeline, &step, &scene.job).collect();
@@ -172,7 +174,7 @@ fn a_full_shard_with_the_longest_names_is_written_with_one_unit() -> Tried<()> {
     let mut shard = Shard::new(1, 1_900_000_000);
     let last = crate::limits::WIDTH_MAX;
     for element in last - crate::limits::SHARD_WIDTH..last {
-        shard.done.insert(element, Done { attempt: 200, at: Time(1_900_000_000_000), width: None });
+        shard.done.insert(element, Done { attempt: 200, at: Time(1_900_000_000_000), width: None, payload: None });
     }
     let id = ShardId::new(crate::ids::StepName::try_from("s".repeat(40).as_str())?, 99, 312);
     let item = crate::size::Item::of_part(&job, &format!("done:{id}"), &Part::Shard(Box::new(shard)));
