@@ -11,5 +11,8 @@ fn main() -> ExitCode {
         about: "looks after the jobs that nobody is at work on: sends lost messages again, closes what is out of time",
         period: PERIOD,
     };
-    host::run_scheduled(service, async |ports| Ok(serde_json::to_value(reconcile(&ports, Mode::Mend).await?)?))
+    host::run_scheduled(service, async |ports| {
+        let swept = reconcile(&ports, Mode::Mend).await.map_err(|error| error.chain())?;
+        Ok(serde_json::to_value(swept)?)
+    })
 }

@@ -427,6 +427,27 @@ pub struct Task {
 }
 
 impl Task {
+    /// A task of this attempt, which nobody holds and of which none has ended.
+    #[must_use]
+    pub const fn begun(attempt: u32, closing: u32, started_at: Time, expires_at: u64) -> Self {
+        Self {
+            layout: LAYOUT,
+            attempt,
+            closing,
+            started_at,
+            lease: None,
+            not_before: None,
+            is_alone: false,
+            progress: None,
+            charged: 0,
+            released: 0,
+            overloaded: 0,
+            crashed: 0,
+            attempts: Vec::new(),
+            expires_at,
+        }
+    }
+
     /// Whether `owner` holds the newest attempt.
     #[must_use]
     pub fn is_held_by(&self, owner: &Owner) -> bool {

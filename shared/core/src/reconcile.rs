@@ -83,13 +83,9 @@ pub fn look(seen: Seen<'_>, now: Time) -> Looking {
 /// What to send at once after a write of [`Looking::Mend`], given the job as it is then. What is lost here is a suspect later.
 #[must_use]
 pub fn follow_up(pipeline: &Pipeline, write: &Write, job: &Job) -> Vec<Message> {
-    let is_closing = matches!(write, Write::Close { .. } | Write::Record { close: Some(_), .. });
-    if is_closing && job.status != JobStatus::Running {
-        let id = TaskId::closing(pipeline.finalizer().name.clone(), job.closing);
-        return vec![Message::to(pipeline, job, id)];
-    }
     match write {
-        Write::Record { task, .. } => Message::to_all(pipeline, job, route::successors(pipeline, task.step(), job)),
+        Write::Record { task, .. } => wait::messages(pipeline, job, task),
+        Write::Close { .. } => Message::to_finalizer(pipeline, job).into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -110,8 +106,8 @@ fn look_running(seen: Seen<'_>, now: Time) -> Looking {
         // Whoever recorded the last task died before it saw that.
         return Looking::Mend(entry::completed(job, now));
     }
-    if let Some(due) = wait::due(pipeline, job, now) {
-        return Looking::Mend(due.write);
+    if let Some(write) = wait::due(pipeline, job, now) {
+        return Looking::Mend(write);
     }
     let open = open(seen);
     let rests = open.is_empty() && pipeline.waits().any(|(step, _)| wait::waiting(pipeline, step, job).is_some());

@@ -243,32 +243,20 @@ pub fn look_by(pipeline: &Pipeline, job: &Job) -> Option<Time> {
     now_waiting.flat_map(|waiting| waiting.until.into_iter().chain([waiting.times_out_at])).min()
 }
 
-/// What is due of a job's waits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// The wait's task: [`messages`] names what follows it.
-    pub task: TaskId,
-    /// The write: its record, or the closing of the job.
-    pub write: Write,
-}
-
-/// The first thing that is due of a job's waits, if any: a timer that has fired, or a time-out that has passed.
+/// The first thing that is due of a job's waits, if any: the record of a timer that has fired, or the closing for a time-out
+/// that has passed.
 ///
-/// Carry the write out, look at the job that it brings again until nothing is due, and send [`messages`] of that job for
-/// each task. One at a time, because only the last record of a job closes it.
+/// Carry it out, send [`crate::reconcile::follow_up`], and look again at the job that it brings until nothing is due. One at
+/// a time, because only the last record of a job closes it.
 #[must_use]
-pub fn due(pipeline: &Pipeline, job: &Job, now: Time) -> Option<Due> {
+pub fn due(pipeline: &Pipeline, job: &Job, now: Time) -> Option<Write> {
     pipeline.waits().find_map(|(step, wait)| {
         let waiting = waiting(pipeline, step, job)?;
         let task = TaskId::only(step.name.clone());
-        let write = if waiting.until.is_some_and(|until| until <= now) {
-            record(pipeline, job, &task, None, now)
-        } else if waiting.times_out_at <= now {
-            timed_out(job, &task, wait, waiting, now)
-        } else {
-            return None;
-        };
-        Some(Due { task, write })
+        if waiting.until.is_some_and(|until| until <= now) {
+            return Some(record(pipeline, job, &task, None, now));
+        }
+        (waiting.times_out_at <= now).then(|| timed_out(job, &task, wait, waiting, now))
     })
 }
 

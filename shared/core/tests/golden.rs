@@ -162,22 +162,7 @@ fn running() -> Tried<Job> {
 }
 
 fn task(attempt: u32) -> Task {
-    Task {
-        layout: 1,
-        attempt,
-        closing: 0,
-        started_at: at(5),
-        lease: None,
-        not_before: None,
-        is_alone: false,
-        progress: None,
-        charged: 0,
-        released: 0,
-        overloaded: 0,
-        crashed: 0,
-        attempts: Vec::new(),
-        expires_at: expires_at(at(7_200)),
-    }
+    Task::begun(attempt, 0, at(5), expires_at(at(7_200)))
 }
 
 fn ended(attempt: u32, outcome: Outcome, error_type: &str, error: &str) -> Attempt {

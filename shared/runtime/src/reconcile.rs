@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use qsketch_core::limits::COMMITS_MAX;
 use qsketch_core::parts::check_shards;
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::reconcile::{Looking, Seen, Suspect, choose, follow_up, look};
+use qsketch_core::reconcile::{Looking, Outlook, Seen, Suspect, choose, follow_up, look};
 use qsketch_core::{Commit, Job, JobId, JobStatus, Message, Part, Pipeline, Time, Write};
 use serde::Serialize;
 
@@ -120,9 +120,10 @@ struct Lane {
 /// A job that was looked at.
 struct Looked {
     due: Due,
-    suspects: Vec<Suspect>,
-    next: Option<Time>,
+    /// What was mended of it, for a person.
     deeds: Vec<String>,
+    /// None where somebody else is at work on it: it has been looked at, or stays due.
+    outlook: Result<Option<Outlook>, PortError>,
 }
 
 impl Sweep<'_> {
@@ -145,24 +146,22 @@ impl Sweep<'_> {
 
     async fn page(&mut self, due: Vec<Due>, swept: &mut Swept) {
         let looks = stream::iter(due.into_iter().map(|due| self.look_at(due)));
-        let answers: Vec<_> = looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
-        let mut looked = Vec::new();
-        for (job, answer) in answers {
-            match answer {
-                Ok(Some(found)) => looked.push(found),
-                Ok(None) => {}
-                Err(error) => swept.fail(job, &error),
-            }
-        }
+        let looked: Vec<Looked> = looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
         let mut suspects: BTreeMap<QueueName, Vec<Suspect>> = BTreeMap::new();
-        for found in &mut looked {
-            swept.looked += 1;
-            swept.mended += found.deeds.len() as u64;
-            for what in core::mem::take(&mut found.deeds) {
-                swept.tell(Deed { job: found.due.job.clone(), what });
-            }
-            for suspect in core::mem::take(&mut found.suspects) {
-                suspects.entry(queue_of(&suspect.message)).or_default().push(suspect);
+        let mut nexts = Vec::new();
+        for Looked { due, deeds, outlook } in looked {
+            swept.looked += u64::from(matches!(outlook, Ok(Some(_))) || !deeds.is_empty());
+            swept.mended += deeds.len() as u64;
+            deeds.into_iter().for_each(|what| swept.tell(Deed { job: due.job.clone(), what }));
+            match outlook {
+                Ok(None) => {}
+                Ok(Some(outlook)) => {
+                    for suspect in outlook.suspects {
+                        suspects.entry(queue_of(&suspect.message)).or_default().push(suspect);
+                    }
+                    nexts.push((due, outlook.next));
+                }
+                Err(error) => swept.fail(due.job, &error),
             }
         }
         let mut unsent = BTreeMap::new();
@@ -172,37 +171,35 @@ impl Sweep<'_> {
         if self.mode == Mode::DryRun {
             return;
         }
-        let moves = looked.into_iter().filter(|found| !unsent.contains_key(&found.due.job));
-        let moves = stream::iter(moves.map(|found| self.move_on(found)));
+        let moves = nexts.into_iter().filter(|(due, _)| !unsent.contains_key(&due.job));
+        let moves = stream::iter(moves.map(|(due, next)| self.move_on(due, next)));
         let moved: Vec<_> = moves.buffer_unordered(LOOKS_AT_ONCE).collect().await;
         for (job, error) in moved.into_iter().flatten().chain(unsent) {
             swept.fail(job, &error);
         }
     }
 
-    /// Looks at a job, and mends what can be written. None for one that somebody else has looked at.
-    async fn look_at(&self, due: Due) -> (JobId, Result<Option<Looked>, PortError>) {
-        let job = due.job.clone();
-        (job, self.look(due).await)
+    /// Looks at a job, and mends what can be written.
+    async fn look_at(&self, due: Due) -> Looked {
+        let mut deeds = Vec::new();
+        let outlook = self.look(&due, &mut deeds).await;
+        Looked { due, deeds, outlook }
     }
 
-    async fn look(&self, due: Due) -> Result<Option<Looked>, PortError> {
+    async fn look(&self, due: &Due, deeds: &mut Vec<String>) -> Result<Option<Outlook>, PortError> {
         let mut parts = self.ports.table.load_parts(&due.job).await?;
-        let mut deeds = Vec::new();
         for _ in 0..COMMITS_MAX {
             let Some(job) = parts.job.clone().filter(|job| job.check_at == Some(due.check_at)) else { return Ok(None) };
             let pipeline = self.pipeline(&job).await?;
             let seen = Seen { pipeline: &pipeline, job: &job, tasks: &parts.tasks, shards: &parts.shards };
             let write = match look(seen, self.ports.clock.now()) {
                 Looking::Mend(write) => write,
-                Looking::Quiet(outlook) => {
-                    return Ok(Some(Looked { due, suspects: outlook.suspects, next: outlook.next, deeds }));
-                }
+                Looking::Quiet(outlook) => return Ok(Some(outlook)),
             };
             let what = told(&write);
             if self.mode == Mode::DryRun {
                 deeds.push(what);
-                return Ok(Some(Looked { due, suspects: Vec::new(), next: None, deeds }));
+                return Ok(None);
             }
             match self.ports.table.commit(&due.job, &write).await? {
                 Commit::Written(part) => {
@@ -216,7 +213,6 @@ impl Sweep<'_> {
                 Commit::Overtaken(_) => parts = self.ports.table.load_parts(&due.job).await?,
             }
         }
-        // Somebody is at work on it: it is due again, and looked at by the next sweep.
         Ok(None)
     }
 
@@ -296,11 +292,11 @@ impl Sweep<'_> {
     }
 
     /// Moves a job's next look; the job and the error where that failed. To lose against another sweep is no failure.
-    async fn move_on(&self, found: Looked) -> Option<(JobId, PortError)> {
-        let write = Write::Look { seen: found.due.check_at, next: found.next };
-        match self.ports.table.commit(&found.due.job, &write).await {
+    async fn move_on(&self, due: Due, next: Option<Time>) -> Option<(JobId, PortError)> {
+        let write = Write::Look { seen: due.check_at, next };
+        match self.ports.table.commit(&due.job, &write).await {
             Ok(Commit::Written(_) | Commit::Overtaken(_)) => None,
-            Err(error) => Some((found.due.job, error)),
+            Err(error) => Some((due.job, error)),
         }
     }
 }

@@ -114,20 +114,8 @@ pub fn bare_job(id: &JobId) -> Result<Job> {
 /// A task of this attempt, held by this owner.
 pub fn task(attempt: u32, owner: &str, until: Time) -> Result<Task> {
     Ok(Task {
-        layout: 1,
-        attempt,
-        closing: 0,
-        started_at: NOW,
         lease: Some(Lease { owner: Owner::try_from(owner)?, until }),
-        not_before: None,
-        is_alone: false,
-        progress: None,
-        charged: 0,
-        released: 0,
-        overloaded: 0,
-        crashed: 0,
-        attempts: Vec::new(),
-        expires_at: NOW.epoch_secs(),
+        ..Task::begun(attempt, 0, NOW, NOW.epoch_secs())
     })
 }
 

@@ -11,6 +11,7 @@ use qsketch_core::message::Message;
 use qsketch_core::parts::{Job, JobStatus, Part};
 use qsketch_core::pause::{Pausing, pause, resume};
 use qsketch_core::pipeline::Pipeline;
+use qsketch_core::reconcile::follow_up;
 use qsketch_core::redrive::{Redriving, messages, redrive};
 use qsketch_core::route;
 use qsketch_core::time::Time;
@@ -229,12 +230,14 @@ impl Turn<'_> {
     /// Whoever sweeps over the open jobs does what is due of a wait, and sends what follows.
     fn look(&mut self) -> bool {
         let job = self.book.job_at(self.state.job);
-        let Some(due) = wait::due(&self.protocol.pipeline, job, now(self.state.is_late)) else { return false };
-        let Wrote::Job(true, job) = self.book.carry_out(due.write, self.state.job, self.protocol.me(0)) else {
+        let Some(write) = wait::due(&self.protocol.pipeline, job, now(self.state.is_late)) else { return false };
+        let Wrote::Job(true, job) = self.book.carry_out(write.clone(), self.state.job, self.protocol.me(0)) else {
             return false;
         };
         self.state.job = job;
-        self.send_after_wait(job, &due.task);
+        for message in follow_up(&self.protocol.pipeline, &write, self.book.job_at(job)) {
+            self.state.add_copy(self.protocol.index_of(&message), Copied::Fresh);
+        }
         true
     }
 

@@ -34,10 +34,8 @@ pub fn after_sweep(swept: &Swept, mode: Mode) -> String {
     }
     let sent: usize = swept.resent.values().sum();
     let mut text = match mode {
-        Mode::Mend => format!("looked after {looked} jobs: {mended} mends, {sent} messages sent again"),
-        Mode::DryRun => {
-            format!("{looked} jobs are due: {mended} mends, {sent} messages to send again; nothing was changed")
-        }
+        Mode::Mend => format!("looked after {looked} jobs; mended: {mended}, messages sent again: {sent}"),
+        Mode::DryRun => format!("{looked} jobs are due; nothing was changed"),
     };
     if *failed > 0 {
         text.push_str(&format!("; {failed} could not be looked after, and stay due"));
@@ -79,7 +77,7 @@ queue render-manim: 10 sent again, 3 may wait in its backlog
         assert_eq!(swept(&full, Paint::Plain), expected);
         assert_eq!(
             after_sweep(&full, Mode::Mend),
-            "looked after 14 jobs: 1 mends, 10 messages sent again; 1 could not be looked after, and stay due; there are more, for the next time"
+            "looked after 14 jobs; mended: 1, messages sent again: 10; 1 could not be looked after, and stay due; there are more, for the next time"
         );
         assert_eq!(after_sweep(&Swept::default(), Mode::DryRun), "no job is due to be looked after");
         Ok(())

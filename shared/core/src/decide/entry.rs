@@ -6,7 +6,7 @@ use super::{Drive, Output};
 use crate::backoff::{self, Jitter};
 use crate::failure::{ErrorText, Failure, Remedy};
 use crate::ids::{TaskId, Which};
-use crate::limits::{LAYOUT, RESULT_BYTES_MAX, WIDTH_MAX};
+use crate::limits::{RESULT_BYTES_MAX, WIDTH_MAX};
 use crate::parts::{Attempt, Closing, Done, Job, Lease, Outcome, Task, Verdict, expires_at};
 use crate::pipeline::{CheckedStep, Pipeline};
 use crate::route::{self, Also, Span};
@@ -17,20 +17,8 @@ use crate::write::{Footing, Write};
 /// The claim of a task that nobody is known to have claimed.
 pub(super) fn first_claim(drive: &Drive, step: &CheckedStep, now: Time) -> Write {
     let set = Task {
-        layout: LAYOUT,
-        attempt: 1,
-        closing: drive.message.closing,
-        started_at: now,
         lease: Some(Lease { owner: drive.owner.clone(), until: now.plus(step.timeouts.heartbeat) }),
-        not_before: None,
-        is_alone: false,
-        progress: None,
-        charged: 0,
-        released: 0,
-        overloaded: 0,
-        crashed: 0,
-        attempts: Vec::new(),
-        expires_at: expires_at(drive.message.deadline),
+        ..Task::begun(1, drive.message.closing, now, expires_at(drive.message.deadline))
     };
     Write::Task { task: drive.message.task.clone(), footing: Footing::Absent, set: Box::new(set) }
 }

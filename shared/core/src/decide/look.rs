@@ -183,10 +183,7 @@ fn settle_recorded(pipeline: &Pipeline, job: &Job, id: &TaskId, now: Time) -> St
 
 /// Rule 2: a closed job's notification, unless it is recorded.
 fn settle_closed(pipeline: &Pipeline, job: &Job) -> Step {
-    let id = TaskId::closing(pipeline.finalizer().name.clone(), job.closing);
-    let is_due = job.closings.get(job.closing as usize).is_some() && !job.done.contains_key(&id);
-    let next = if is_due { vec![Message::to(pipeline, job, id)] } else { Vec::new() };
-    Step::Settle(sending(next))
+    Step::Settle(sending(Message::to_finalizer(pipeline, job).into_iter().collect()))
 }
 
 fn sending(messages: Vec<Message>) -> Vec<Act> {

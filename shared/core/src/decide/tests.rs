@@ -4,6 +4,7 @@ mod crash;
 mod light;
 mod paused;
 mod redriven;
+mod scene;
 mod unclaimed;
 mod wide;
 
@@ -15,190 +16,11 @@ use crate::ids::{JobId, Tenant};
 use crate::parts::{Closing, Done, JobStatus, Lease, Outcome, Pause, Verdict};
 use crate::pipeline::{StepSpec, Wait};
 use crate::write::{Footing, apply};
+use scene::{Scene, pipeline, sent, short};
 
 type Tried<T> = Result<T, Box<dyn std::error::Error>>;
 
 const NOW: Time = Time(1_000_000);
-
-fn pipeline() -> Tried<Pipeline> {
-    Ok(Pipeline::builder("p")
-        .step(StepSpec::new("a"))
-        .step(StepSpec::new("b").over("a"))
-        .step(StepSpec::new("c").after(["b"]))
-        .finalizer(StepSpec::new("z"))
-        .build()?)
-}
-
-struct Scene {
-    pipeline: Pipeline,
-    job: Job,
-    task: Option<Task>,
-    shard: Option<Shard>,
-    id: TaskId,
-}
-
-impl Scene {
-    /// A running job at `id`, its inputs recorded.
-    fn at(id: &str) -> Tried<Self> {
-        let pipeline = pipeline()?;
-        let mut job = Job::begun(JobId::try_from("j")?, Tenant::try_from("t")?, &pipeline, NOW);
-        let id: TaskId = id.parse()?;
-        let done = |width| Done { attempt: 1, at: NOW, width, payload: None };
-        if id.step().as_str() != "a" {
-            job.done.insert("a".parse()?, done(Some(2)));
-        }
-        if id.step().as_str() == "c" || id.step().as_str() == "z" {
-            job.done.insert("b#0".parse()?, done(None));
-            job.done.insert("b#1".parse()?, done(None));
-        }
-        Ok(Self { pipeline, job, task: None, shard: None, id })
-    }
-
-    fn closed(mut self, verdict: Verdict) -> Self {
-        self.job.status = verdict.status();
-        self.job.closings.push(Closing {
-            verdict,
-            at: NOW,
-            task: None,
-            attempt: None,
-            error_type: None,
-            error: None,
-            result: None,
-        });
-        self
-    }
-
-    /// The whole job is paused.
-    fn paused(mut self) -> Self {
-        self.job.paused = Some(Pause { changes: 1, since: Some(NOW), ..Pause::default() });
-        self
-    }
-
-    /// Between `a` and `b` stands a wait, `w`, which is not recorded.
-    fn with_wait(mut self) -> Tried<Self> {
-        self.pipeline = Pipeline::builder("p")
-            .step(StepSpec::new("a"))
-            .step(StepSpec::new("w").after(["a"]).wait(Wait::signal("go")))
-            .step(StepSpec::new("b").over("a").after(["w"]))
-            .step(StepSpec::new("c").after(["b"]))
-            .finalizer(StepSpec::new("z"))
-            .build()?;
-        self.job.pipeline_hash = self.pipeline.hash().clone();
-        Ok(self)
-    }
-
-    /// The job closed and was opened again after the task was written.
-    fn redriven(self) -> Self {
-        let mut scene = self.closed(Verdict::Failed);
-        scene.job.status = JobStatus::Running;
-        (scene.job.closing, scene.job.reopened_at) = (1, Some(NOW));
-        scene
-    }
-
-    fn held_by(mut self, owner: &str, attempt: u32) -> Tried<Self> {
-        self.task = Some(Task {
-            layout: 1,
-            attempt,
-            closing: self.job.closing,
-            started_at: NOW,
-            lease: Some(Lease { owner: Owner::try_from(owner)?, until: NOW.plus(Duration::from_secs(30)) }),
-            not_before: None,
-            is_alone: false,
-            progress: None,
-            charged: attempt - 1,
-            released: 0,
-            overloaded: 0,
-            crashed: 0,
-            attempts: Vec::new(),
-            expires_at: 0,
-        });
-        Ok(self)
-    }
-
-    /// The attempt that was held has died with its worker, like others before it.
-    fn crashed(mut self, crashes: u32) -> Tried<Self> {
-        let task = self.task.as_mut().ok_or("no task")?;
-        (task.lease, task.charged, task.crashed) = (None, 0, crashes);
-        Ok(self)
-    }
-
-    fn drive(&self) -> Tried<Drive> {
-        Ok(Drive::new(Message::to(&self.pipeline, &self.job, self.id.clone()), Owner::try_from("me")?))
-    }
-
-    /// A drive that knows job and task, as after a load.
-    fn knowing(&self) -> Tried<Drive> {
-        let mut drive = self.drive()?;
-        drive.job = Some(Box::new(self.job.clone()));
-        drive.task = self.task.clone().map(Box::new);
-        Ok(drive)
-    }
-
-    fn loaded(&self, now: Time) -> Tried<Step> {
-        let event = Event::Loaded {
-            job: Some(Box::new(self.job.clone())),
-            task: self.task.clone().map(Box::new),
-            shard: self.shard.clone().map(Box::new),
-        };
-        Ok(decide(&self.pipeline, &mut self.drive()?, event, now))
-    }
-
-    /// Carries `step`'s write out on the scene and answers it.
-    fn commit(&mut self, drive: &mut Drive, step: Step, now: Time) -> Tried<Step> {
-        let write = match step {
-            Step::Commit(write) => write,
-            other => return Err(format!("no write: {other:?}").into()),
-        };
-        let current = match &write {
-            Write::Task { .. } => self.task.clone().map(|task| Part::Task(Box::new(task))),
-            Write::RecordElement { .. } | Write::Bury { .. } => {
-                self.shard.clone().map(|shard| Part::Shard(Box::new(shard)))
-            }
-            _ => Some(Part::Job(Box::new(self.job.clone()))),
-        };
-        let commit = match apply(&write, current.as_ref()) {
-            Some(part) => {
-                match &part {
-                    Part::Task(task) => self.task = Some((**task).clone()),
-                    Part::Job(job) => self.job = (**job).clone(),
-                    Part::Shard(shard) => self.shard = Some((**shard).clone()),
-                    Part::Input(_) => {}
-                }
-                Commit::Written(part)
-            }
-            None => Commit::Overtaken(current),
-        };
-        Ok(decide(&self.pipeline, drive, Event::Committed(commit), now))
-    }
-}
-
-fn sent(step: &Step) -> Vec<String> {
-    let Step::Settle(acts) = step else { return vec![format!("{step:?}")] };
-    acts.iter()
-        .map(|act| match act {
-            Act::Send(messages) => messages.iter().map(|m| m.task.to_string()).collect::<Vec<_>>().join("+"),
-            Act::Acknowledge => "ack".to_owned(),
-            Act::Hide(until) => format!("hide {}", until.since(NOW).as_millis()),
-            Act::GiveBack => "give back".to_owned(),
-            Act::LetGo => "let go".to_owned(),
-            Act::DeadLetter(reason) => format!("dead: {reason}"),
-        })
-        .collect()
-}
-
-/// How a step looks in the table.
-fn short(step: &Step) -> String {
-    match step {
-        Step::ClaimBesideLoad(_) => "claim beside load".to_owned(),
-        Step::Load => "load".to_owned(),
-        Step::LoadJob => "load job".to_owned(),
-        Step::Work { attempt, .. } => format!("work {attempt}"),
-        Step::Commit(Write::Close { entry, .. }) => format!("close {:?}", entry.verdict),
-        Step::Commit(write) => write.kind().to_owned(),
-        Step::BeAlone => "be alone".to_owned(),
-        Step::Settle(_) => sent(step).join(", "),
-    }
-}
 
 /// Every event, from a drive that holds attempt 1 of `b#0` where the status allows it.
 fn every_event(scene: &Scene) -> Tried<Vec<(&'static str, Event)>> {

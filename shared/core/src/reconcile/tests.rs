@@ -47,22 +47,7 @@ impl Scene {
     }
 
     fn task(&mut self, id: &str, change: impl FnOnce(&mut Task)) -> Tried<()> {
-        let mut task = Task {
-            layout: 1,
-            attempt: 1,
-            closing: self.job.closing,
-            started_at: BORN,
-            lease: None,
-            not_before: None,
-            is_alone: false,
-            progress: None,
-            charged: 0,
-            released: 0,
-            overloaded: 0,
-            crashed: 0,
-            attempts: Vec::new(),
-            expires_at: 0,
-        };
+        let mut task = Task::begun(1, self.job.closing, BORN, 0);
         change(&mut task);
         self.tasks.insert(id.parse()?, task);
         Ok(())

@@ -94,22 +94,7 @@ fn an_item_is_the_names_and_values_of_its_attributes_and_its_keys() -> Outcome {
     // By hand: job_id 6 + 6, part 4 + 5, layout 6 + 2, content_hash 12 + 2, submission 10 + 3 + 1 + 6 + 3,
     // received_at 11 + 2, expires_at 10 + 2.
     assert_eq!(Item::of_input(&input).bytes(), 12 + 9 + 8 + 14 + 23 + 13 + 12);
-    let task = Task {
-        layout: 1,
-        attempt: 1,
-        closing: 0,
-        started_at: Time(12),
-        lease: None,
-        not_before: None,
-        is_alone: false,
-        progress: None,
-        charged: 0,
-        released: 0,
-        overloaded: 0,
-        crashed: 0,
-        attempts: Vec::new(),
-        expires_at: 9,
-    };
+    let task = Task::begun(1, 0, Time(12), 9);
     // job_id 6 + 1, part 4 + 8, layout 6 + 2, attempt 7 + 2, closing 7 + 1, started_at 10 + 2, charged 7 + 1,
     // released 8 + 1, attempts 8 + 3, expires_at 10 + 2. What is absent has no attribute.
     let bytes = Item::of_task(&JobId::try_from("j")?, &"b#0".parse()?, &task).bytes();

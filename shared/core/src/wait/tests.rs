@@ -3,6 +3,7 @@ use crate::decide::entry::closing_completed;
 use crate::ids::{JobId, StepName, Tenant};
 use crate::parts::{Part, Pause};
 use crate::pipeline::StepSpec;
+use crate::reconcile::follow_up;
 use crate::write::apply;
 
 type Tried<T> = Result<T, Box<dyn std::error::Error>>;
@@ -193,20 +194,19 @@ fn a_timer_fires_at_its_time_and_a_time_out_closes_the_job() -> Tried<()> {
     let fires = Time(1_500_000).plus(DAY);
     assert_eq!(due(&pipeline, &job, Time(fires.0 - 1)), None);
     let first = due(&pipeline, &job, fires).ok_or("nothing is due")?;
-    assert_eq!(first.task.to_string(), "rest");
-    let rested = written(&first.write, &job)?;
-    assert_eq!(rested.done.get(&first.task).map(|done| done.at), Some(fires));
-    assert!(messages(&pipeline, &rested, &first.task).is_empty(), "nothing follows it");
+    let rested = written(&first, &job)?;
+    assert_eq!(rested.done.get(&"rest".parse()?).map(|done| done.at), Some(fires));
+    assert!(follow_up(&pipeline, &first, &rested).is_empty(), "nothing follows it");
     assert_eq!(due(&pipeline, &rested, fires), None);
     let over = Time(1_500_000).plus(2 * DAY);
     let second = due(&pipeline, &rested, over).ok_or("nothing is due")?;
-    let closed = written(&second.write, &rested)?;
+    let closed = written(&second, &rested)?;
     let closing = closed.closings.last().ok_or("no closing")?;
     assert_eq!((closed.status, closing.error_type.as_deref()), (JobStatus::TimedOut, Some("WaitTimeout")));
-    assert_eq!(closing.task.as_ref(), Some(&second.task));
+    assert_eq!(closing.task.as_ref(), Some(&"approve".parse()?));
     let words = closing.error.as_ref().map(ErrorText::as_str);
     assert_eq!(words, Some("it waited for the signal approve longer than its time-out of 172800 s"));
-    assert_eq!(tasks(&messages(&pipeline, &closed, &second.task)), ["notify@0"]);
+    assert_eq!(tasks(&follow_up(&pipeline, &second, &closed)), ["notify@0"]);
     assert_eq!(due(&pipeline, &closed, Time(u64::MAX)), None);
     Ok(())
 }
@@ -222,7 +222,7 @@ fn a_wait_without_a_time_out_has_the_job_s_deadline() -> Tried<()> {
     assert_eq!(look_by(&pipeline, &job), Some(job.deadline));
     assert_eq!(due(&pipeline, &job, Time(job.deadline.0 - 1)), None);
     let due = due(&pipeline, &job, job.deadline).ok_or("nothing is due")?;
-    let closed = written(&due.write, &job)?;
+    let closed = written(&due, &job)?;
     let closing = closed.closings.last().ok_or("no closing")?;
     assert_eq!((closed.status, closing.error_type.as_deref()), (JobStatus::TimedOut, Some("JobDeadline")));
     let words = "it waited for the signal go longer than the job's deadline allows";
@@ -249,7 +249,7 @@ fn a_signal_that_came_in_time_keeps_a_late_look_from_closing_the_job() -> Tried<
     let job = begun(&pipeline, &[("script", 1, Some(1)), ("rest", 2, None)])?;
     let late = due(&pipeline, &job, Time(u64::MAX)).ok_or("nothing is due")?;
     let approved = signaled(&pipeline, &job, "approve", None)?;
-    assert_eq!(apply(&late.write, Some(&Part::Job(Box::new(approved)))), None);
+    assert_eq!(apply(&late, Some(&Part::Job(Box::new(approved)))), None);
     Ok(())
 }
 
@@ -263,8 +263,9 @@ fn of_two_timers_the_last_closes_the_job() -> Tried<()> {
         .build()?;
     let (mut job, mut fired) = (begun(&pipeline, &[("a", 1_000_000, None)])?, Vec::new());
     while let Some(due) = due(&pipeline, &job, Time(1_005_000)) {
-        job = written(&due.write, &job)?;
-        fired.push(due.task.to_string());
+        job = written(&due, &job)?;
+        let Write::Record { task, .. } = due else { return Err("it was no record".into()) };
+        fired.push(task.to_string());
     }
     assert_eq!((fired, job.status), (vec!["b".to_owned(), "c".to_owned()], JobStatus::Completed));
     Ok(())

@@ -205,22 +205,7 @@ impl Scene {
 }
 
 fn fresh(expires_at: u64) -> Task {
-    Task {
-        layout: 1,
-        attempt: 0,
-        closing: 0,
-        started_at: at(0),
-        lease: None,
-        not_before: None,
-        is_alone: false,
-        progress: None,
-        charged: 0,
-        released: 0,
-        overloaded: 0,
-        crashed: 0,
-        attempts: Vec::new(),
-        expires_at,
-    }
+    Task::begun(0, 0, at(0), expires_at)
 }
 
 /// A job of three scenes: one render lost its worker and came back, all else went well.
