@@ -268,7 +268,7 @@ pub fn list(protocol: &Protocol, book: &Book, state: &State, actions: &mut Vec<A
     if state.is_cancel_cut_off {
         actions.push(Action::CancelAgain);
     }
-    if state.is_late && protocol.has_waits() {
+    if protocol.sweep_time(state.is_late).is_some() {
         actions.push(Action::Look);
     }
     actions.retain(|action| {

@@ -20,6 +20,9 @@ pub const SIGNAL: &str = "go";
 /// How long it waits at most: until every deadline passes.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(1_800);
 
+/// After which time a step of the model goes on by itself.
+pub const WAIT_AFTER: Duration = Duration::from_secs(60);
+
 /// The graph of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Graph {
@@ -35,6 +38,8 @@ pub enum Graph {
     Waits,
     /// `a → (b ∥ w)`, where `w` waits for a signal and nothing follows.
     WaitsLast,
+    /// `a → w → b`, where `w` waits for a time.
+    Rests,
     /// `a → b#0..1`, which nothing follows.
     Mapped,
     /// `a → b#0..1 → c`.
@@ -62,6 +67,9 @@ impl Graph {
             Self::One => vec![step("a")],
             Self::Line => vec![step("a"), step("b").after(["a"])],
             Self::Waits => vec![step("a"), wait("w").after(["a"]), step("b").after(["w"])],
+            Self::Rests => {
+                vec![step("a"), StepSpec::new("w").after(["a"]).wait(Wait::after(WAIT_AFTER)), step("b").after(["w"])]
+            }
             Self::WaitsLast => vec![step("a"), step("b").after(["a"]), wait("w").after(["a"])],
             Self::Fork => vec![step("a"), step("b").after(["a"]), step("c").after(["a"])],
             Self::Diamond => {
@@ -87,7 +95,7 @@ impl Graph {
             Self::OneShard | Self::OneShardJoin => Some(WIDTH),
             Self::TwoShards | Self::TwoShardsJoin => Some(1),
             Self::One | Self::Line | Self::Fork | Self::Diamond | Self::Mapped | Self::MappedJoin => None,
-            Self::Waits | Self::WaitsLast => None,
+            Self::Waits | Self::WaitsLast | Self::Rests => None,
         }
     }
 }
@@ -215,6 +223,8 @@ pub enum Broken {
     SignalAsks,
     /// Whoever sends a signal records it and does not send what it made ready.
     SignaledSilently,
+    /// Nobody sweeps over the open jobs: there is no reconciler.
+    NobodyLooks,
     /// A closing or a record is written whatever the job's status is.
     ClosedTwice,
     /// The finalizer's message is sent with the first step's successors, and the finalizer does not look whether the

@@ -7,11 +7,12 @@ use qsketch_core::ids::{JobId, ShardId, TaskId, Tenant, Which};
 use qsketch_core::message::Message;
 use qsketch_core::parts::{Done, Job, JobStatus};
 use qsketch_core::pipeline::Pipeline;
-use qsketch_core::route;
+use qsketch_core::time::Time;
+use qsketch_core::{route, wait};
 
 use crate::action::{self, Action};
-use crate::book::{Book, Me, NOW};
-use crate::config::{Broken, Config, Symmetry, WIDTH, tasks_of};
+use crate::book::{Book, LATE, Me, NOW};
+use crate::config::{Broken, Config, Symmetry, WAIT_AFTER, WIDTH, tasks_of};
 use crate::state::{ABSENT, COPIES, Copied, SHARDS, SLOTS, Signal, Slot, State, TASKS, number};
 use crate::turn::Turn;
 
@@ -63,7 +64,7 @@ impl Protocol {
             shards: [ABSENT; SHARDS],
             left: [ABSENT; TASKS],
             copies: [[Copied::None; COPIES]; TASKS],
-            signal: if self.has_waits() { Signal::NotYet } else { Signal::Sent },
+            signal: if self.has_signals() { Signal::NotYet } else { Signal::Sent },
             is_cancel_cut_off: false,
             faults: self.config.faults,
             is_late: false,
@@ -79,10 +80,26 @@ impl Protocol {
         self.pipeline.waits().next().is_some()
     }
 
-    /// Whether somebody has a command to give once more, or for the first time: the signal, or a cancellation.
+    /// Whether a step waits for a signal.
+    fn has_signals(&self) -> bool {
+        self.pipeline.waits().any(|(_, wait)| wait.signal.is_some())
+    }
+
+    /// When a sweep may find something due of a job's waits: none where there is none, nor a reconciler. A timer fires before
+    /// any deadline passes, so that it costs no fault.
+    #[must_use]
+    pub fn sweep_time(&self, is_late: bool) -> Option<Time> {
+        let has_timer = self.pipeline.waits().any(|(_, wait)| wait.after.is_some());
+        let at = if is_late { LATE } else { NOW.plus(WAIT_AFTER) };
+        let looks = self.has_waits() && (is_late || has_timer) && self.config.broken != Some(Broken::NobodyLooks);
+        looks.then_some(at)
+    }
+
+    /// Whether somebody has something to do that no message says: the signal, a cancellation once more, a sweep.
     #[must_use]
     pub fn is_up_to_somebody(&self, book: &Book, state: &State) -> bool {
-        if state.is_cancel_cut_off {
+        let is_due = |at| wait::due(&self.pipeline, book.job_at(state.job), at).is_some();
+        if state.is_cancel_cut_off || self.sweep_time(state.is_late).is_some_and(is_due) {
             return true;
         }
         match state.signal {

@@ -230,7 +230,8 @@ impl Turn<'_> {
     /// Whoever sweeps over the open jobs does what is due of a wait, and sends what follows.
     fn look(&mut self) -> bool {
         let job = self.book.job_at(self.state.job);
-        let Some(write) = wait::due(&self.protocol.pipeline, job, now(self.state.is_late)) else { return false };
+        let due = |at| wait::due(&self.protocol.pipeline, job, at);
+        let Some(write) = self.protocol.sweep_time(self.state.is_late).and_then(due) else { return false };
         let Wrote::Job(true, job) = self.book.carry_out(write.clone(), self.state.job, self.protocol.me(0)) else {
             return false;
         };

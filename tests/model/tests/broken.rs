@@ -206,6 +206,11 @@ fn a_signal_that_is_taken_only_by_a_step_that_waits_already_is_lost_before_its_i
 }
 
 #[test]
+fn without_a_reconciler_a_timer_never_fires() {
+    caught(Broken::NobodyLooks, Graph::Rests, &[0, 1], 0, &[], CAN_END);
+}
+
+#[test]
 fn a_signal_that_is_recorded_without_a_word_leaves_the_job_where_it_is() {
     caught(Broken::SignaledSilently, Graph::Waits, &[0, 1], 0, &[], CAN_END);
 }

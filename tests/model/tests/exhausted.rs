@@ -148,6 +148,11 @@ fn a_line_with_a_wait_keeps_every_promise_through_any_two_faults() {
 }
 
 #[test]
+fn a_line_with_a_timer_keeps_every_promise_through_any_two_faults() {
+    exhaust(Config::new("a → w → b, w a timer, any 2 faults", Graph::Rests, 2, &Fault::ALL));
+}
+
+#[test]
 fn a_wait_that_nothing_follows_keeps_every_promise_through_any_two_faults() {
     exhaust(Config::new("a → (b ∥ w), any 2 faults", Graph::WaitsLast, 2, &Fault::ALL));
 }
