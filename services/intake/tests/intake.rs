@@ -37,6 +37,8 @@ fn delivery(message_id: &str, body: &str) -> Delivery {
         receipt: Receipt("r".to_owned()),
         receives: 1,
         body: body.to_owned(),
+        attributes: std::collections::BTreeMap::new(),
+        sent_at: None,
         hidden_for: None,
     }
 }

@@ -12,6 +12,7 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
+use qsketch_core::Time;
 use qsketch_runtime::ports::{
     Delivery, Depth, HIDE_MAX, Hidden, Outgoing, POLL_GRACE, POLL_WAIT_MAX, PortError, PortErrorKind, QueueName,
     Queues, Receipt,
@@ -62,14 +63,20 @@ impl Queues for SqsQueues {
             .max_number_of_messages(i32::try_from(most).unwrap_or(i32::MAX))
             .wait_time_seconds(seconds_up(wait))
             .visibility_timeout(seconds_up(hide))
-            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .message_attribute_names("All");
         let output = request.send().await.map_err(|error| port_error(format!("receive from queue {queue}"), error))?;
         let read = |message: aws_sdk_sqs::types::Message| {
-            let receives =
-                message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount));
+            let system = |name| message.attributes().and_then(|all| all.get(&name)?.parse().ok());
+            let receives = system(MessageSystemAttributeName::ApproximateReceiveCount);
+            let attributes = message.message_attributes.iter().flatten();
+            let attributes = attributes.filter_map(|(name, value)| Some((name.clone(), value.string_value.clone()?)));
             Some(Delivery {
                 // A count that is missing must not pass for a first delivery.
-                receives: receives.and_then(|count| count.parse().ok()).unwrap_or(2),
+                receives: receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(2),
+                attributes: attributes.collect(),
+                sent_at: system(MessageSystemAttributeName::SentTimestamp).map(Time),
                 message_id: message.message_id?,
                 receipt: Receipt(message.receipt_handle?),
                 body: message.body.unwrap_or_default(),

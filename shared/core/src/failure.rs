@@ -65,6 +65,9 @@ pub enum Remedy {
     Fail,
 }
 
+/// The error type of an attempt whose handler panicked.
+pub const PANIC: &str = "Panic";
+
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Failure {

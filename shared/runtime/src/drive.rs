@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use qsketch_core::backoff::Jitter;
+use qsketch_core::failure::PANIC;
 use qsketch_core::pipeline::{HEARTBEAT_MIN, PipelineHash};
 use qsketch_core::{
     Act, Commit, Drive, ErrorText, Event, Failure, Message, MessageError, Owner, Pipeline, Shard, Step, Time, Write,
@@ -356,7 +357,7 @@ impl Worker {
             result = AssertUnwindSafe(self.handler.run(attempt)).catch_unwind() => match result {
                 Ok(Ok(output)) => Event::Worked(output),
                 Ok(Err(failure)) => Event::Failed { failure, jitter: jitter() },
-                Err(panic) => Event::Failed { failure: Failure::retry("Panic", panic_text(&*panic)), jitter: jitter() },
+                Err(panic) => Event::Failed { failure: Failure::retry(PANIC, panic_text(&*panic)), jitter: jitter() },
             },
             () = stop.stopping() => Event::Stopping,
             lost = lost(heartbeat) => lost,
@@ -534,7 +535,8 @@ fn names(messages: &[Message]) -> String {
 /// How many tasks one line of the log names.
 const NAMED_MAX: usize = 8;
 
-fn panic_text(panic: &(dyn core::any::Any + Send)) -> String {
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn core::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "the step panicked".to_owned())
 }

@@ -214,6 +214,8 @@ mod tests {
             receipt: Receipt(receipt.to_owned()),
             receives: 1,
             body: String::new(),
+            attributes: std::collections::BTreeMap::new(),
+            sent_at: None,
             hidden_for: None,
         }
     }

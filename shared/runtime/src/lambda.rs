@@ -2,22 +2,19 @@
 //!
 //! One bad record never fails its neighbours: each is consumed by itself, a panic included.
 
-use core::panic::AssertUnwindSafe;
-use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::join_all;
 use lambda_runtime::{LambdaEvent, service_fn};
+use qsketch_core::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Outbox;
 use crate::consume::{Consumer, Fate};
+use crate::guard;
 use crate::ports::{Delivery, HIDE_MAX, QueueName, Queues, Receipt};
 use crate::shutdown::{self, Stop};
-
-/// How long a record rests whose consumer panicked.
-const PANIC_PAUSE: Duration = Duration::from_secs(30);
 
 /// An event of an SQS event source mapping. Bodies stay text: each is parsed by itself.
 ///
@@ -42,7 +39,19 @@ pub struct Record {
     pub body: String,
     /// What the queue says of it.
     #[serde(default)]
-    pub attributes: std::collections::BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, String>,
+    /// The attributes that its sender gave it.
+    #[serde(default)]
+    pub message_attributes: BTreeMap<String, RecordAttribute>,
+}
+
+/// An attribute of a record; one that is no text has no value here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordAttribute {
+    /// Its text.
+    #[serde(default)]
+    pub string_value: Option<String>,
 }
 
 /// Which records failed; the others are deleted.
@@ -109,7 +118,7 @@ pub async fn answer(
 ) -> Answer {
     // A function is not told to stop: its environment is frozen, or ended when it has answered.
     let (_stopper, stop) = shutdown::pair();
-    let fates = join_all(batch.records.into_iter().map(|record| consume(record, queue, queues, consumer, &stop))).await;
+    let fates = join_all(batch.records.into_iter().map(|record| consume(record, queue, queues, outbox, consumer, &stop))).await;
     outbox.flush().await;
     Answer {
         batch_item_failures: fates
@@ -125,22 +134,23 @@ async fn consume(
     record: Record,
     queue: &QueueName,
     queues: &dyn Queues,
+    outbox: &Outbox,
     consumer: &dyn Consumer,
     stop: &Stop,
 ) -> Option<String> {
     let receives = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(2);
+    let sent_at = record.attributes.get("SentTimestamp").and_then(|millis| millis.parse().ok()).map(Time);
+    let attributes = record.message_attributes.into_iter();
     let delivery = Delivery {
         message_id: record.message_id.clone(),
         receipt: Receipt(record.receipt_handle),
         receives,
         body: record.body,
+        attributes: attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect(),
+        sent_at,
         hidden_for: None,
     };
-    let fate = AssertUnwindSafe(consumer.consume(&delivery, stop)).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(%queue, message_id = record.message_id, "the consumer panicked");
-        Fate::Hide(PANIC_PAUSE)
-    });
-    match fate {
+    match guard::consume(consumer, queue, outbox, &delivery, stop).await {
         Fate::Delete => None,
         Fate::Leave => Some(record.message_id),
         Fate::Hide(span) => {

@@ -20,6 +20,7 @@ pub mod digest;
 pub mod drive;
 pub mod gate;
 pub mod give_back;
+pub mod guard;
 mod heartbeat;
 pub mod intent;
 pub mod lambda;

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::batch::Outbox;
 use crate::consume::{Consumer, Fate};
+use crate::guard;
 use crate::ports::QueueName;
 use crate::ports::{BATCH_MAX, Delivery, HIDE_MAX, PortError, Queues, Remedy};
 use crate::shutdown::{self, Stop, Stopper};
@@ -140,7 +141,7 @@ async fn receive_all(
             let (queues, outbox, consumer) = (Arc::clone(queues), outbox.clone(), Arc::clone(consumer));
             let (stop, queue) = (stop.clone(), polling.queue.clone());
             running.spawn(async move {
-                let fate = consumer.consume(&delivery, &stop).await;
+                let fate = guard::consume(&*consumer, &queue, &outbox, &delivery, &stop).await;
                 settle(&*queues, &outbox, &queue, &delivery, fate).await;
                 consumer.settled(&delivery);
                 drop(permit);

@@ -186,6 +186,8 @@ fn delivery(receipt: &str, body: &str) -> Delivery {
         receipt: Receipt(receipt.to_owned()),
         receives: 1,
         body: body.to_owned(),
+        attributes: std::collections::BTreeMap::new(),
+        sent_at: None,
         hidden_for: Some(LEASE),
     }
 }

@@ -40,6 +40,8 @@ pub struct Waiting {
     pub body: String,
     /// The attributes.
     pub attributes: BTreeMap<String, String>,
+    /// When it was sent.
+    pub sent_at: Time,
     /// How often it has been received.
     pub receives: u32,
     /// From when on it can be received.
@@ -238,6 +240,7 @@ impl QueueSet {
                 message_id: message_id.clone(),
                 body: message.body.clone(),
                 attributes: message.attributes.clone(),
+                sent_at: now,
                 receives: 0,
                 visible_at: now.plus(delay),
                 receipt: None,
@@ -288,6 +291,8 @@ impl Queue {
                 receipt: Receipt(receipt),
                 receives: message.receives,
                 body: message.body.clone(),
+                attributes: message.attributes.clone(),
+                sent_at: Some(message.sent_at),
                 hidden_for: Some(poll.hide),
             });
         }

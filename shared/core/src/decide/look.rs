@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::{Act, Drive, Step, dead_letter, entry};
+use crate::failure::{ErrorText, PANIC};
 use crate::ids::{TaskId, Which};
 use crate::limits::CLOCK_SKEW_MAX;
 use crate::message::Message;
@@ -29,7 +30,7 @@ pub(super) fn look(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, now: 
         return look_final(drive, job, step, closing, now);
     }
     if job.status != JobStatus::Running {
-        return settle_closed(pipeline, job);
+        return settle_closed(pipeline, drive, job);
     }
     let span = route::span_of(pipeline, id, job);
     if let Some(span) = &span {
@@ -181,9 +182,25 @@ fn settle_recorded(pipeline: &Pipeline, job: &Job, id: &TaskId, now: Time) -> St
     Step::Settle(sending(Message::to_all(pipeline, job, route::successors(pipeline, id.step(), job))))
 }
 
-/// Rule 2: a closed job's notification, unless it is recorded.
-fn settle_closed(pipeline: &Pipeline, job: &Job) -> Step {
-    Step::Settle(sending(Message::to_finalizer(pipeline, job).into_iter().collect()))
+/// Rule 2: a closed job's notification, unless it is recorded. The message of a task whose every attempt panicked goes to
+/// the dead letters: it is poison, and whoever mends the handler finds it there.
+fn settle_closed(pipeline: &Pipeline, drive: &Drive, job: &Job) -> Step {
+    let mut acts = sending(Message::to_finalizer(pipeline, job).into_iter().collect());
+    if let Some(reason) = poison(drive, job) {
+        acts.pop();
+        acts.push(Act::DeadLetter(reason));
+    }
+    Step::Settle(acts)
+}
+
+fn poison(drive: &Drive, job: &Job) -> Option<String> {
+    let Message { task, closing, .. } = &drive.message;
+    let entry = job.closings.last().filter(|_| *closing == job.closing)?;
+    if entry.task.as_ref() != Some(task) || entry.error_type.as_deref() != Some(PANIC) {
+        return None;
+    }
+    let error = entry.error.as_ref().map(ErrorText::as_str).unwrap_or_default();
+    Some(format!("{task} panicked in every attempt, the last was {}: {error}", entry.attempt.unwrap_or_default()))
 }
 
 fn sending(messages: Vec<Message>) -> Vec<Act> {

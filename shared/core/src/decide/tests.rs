@@ -77,6 +77,7 @@ fn every_status_answers_every_event() -> Tried<()> {
     table.push_str(&rows("PAUSED", &Scene::at("b#0")?.held_by("me", 1)?.paused())?);
     table.push_str(&rows("REDRIVEN", &Scene::at("b#0")?.held_by("me", 1)?.redriven())?);
     table.push_str(&rows("CRASHED", &Scene::at("b#0")?.held_by("me", 2)?.crashed(2)?)?);
+    table.push_str(&rows("POISON", &Scene::at("b#0")?.held_by("me", 1)?.panicked()?)?);
     table.push_str(&rows("AWAITING", &Scene::at("b#0")?.held_by("me", 1)?.with_wait()?)?);
     table.push_str(&rows("WAIT", &Scene { id: "w".parse()?, ..Scene::at("b#0")?.held_by("me", 1)?.with_wait()? })?);
     assert_eq!(table, include_str!("table.txt"), "the table as it is now:\n{table}");

@@ -249,6 +249,10 @@ pub struct Delivery {
     pub receives: u32,
     /// The body.
     pub body: String,
+    /// Its attributes: of a dead letter, why it is one.
+    pub attributes: BTreeMap<String, String>,
+    /// When it was sent, by the queue's clock, where that is known.
+    pub sent_at: Option<Time>,
     /// For how long it is hidden from others, where the receiver asked for it; none where something else received it.
     pub hidden_for: Option<Duration>,
 }

@@ -1,10 +1,18 @@
 //! Messages that nobody can work on: they go to the dead letters with the reason, and their neighbours go on.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{JobId, JobStatus, Message};
-use qsketch_runtime::QueueName;
+use qsketch_runtime::batch::Outbox;
+use qsketch_runtime::guard::{self, RECEIVES_FRESH};
+use qsketch_runtime::poll::{self, Polling};
+use qsketch_runtime::ports::{Outgoing, Receipt};
+use qsketch_runtime::{Consumer, Delivery, Fate, PortError, QueueName, Stop, Stopper, shutdown};
+use tokio::task::JoinHandle;
 
 use crate::stage::{Play, Stage, status};
 
@@ -111,4 +119,129 @@ async fn a_message_of_a_newer_layout_is_given_back_untouched() {
     assert_eq!(left[0].body, body);
     assert!(left[0].visible_at.since(stage.sim.now()) > Duration::from_secs(30), "it rests for a while");
     assert_eq!(stage.sim.messages(&QueueName::new("b").dead()), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_panics_in_every_attempt_fails_its_job_and_is_a_dead_letter() {
+    let stage = Stage::new(1, |task, _| match task.to_string().as_str() {
+        "b#1" => Play::Panic,
+        _ => Play::Make(Duration::ZERO),
+    });
+    let worker = stage.worker("w");
+    let id = stage.submit("j").await;
+    let parts = stage.until_notified(&id).await;
+    let dead = QueueName::new("b").dead();
+    stage.until("it is a dead letter", |sim| !sim.messages(&dead).is_empty()).await;
+    stage.until("its queue is empty", |sim| sim.messages(&QueueName::new("b")).is_empty()).await;
+    worker.stop().await;
+    let job = parts.job.unwrap();
+    assert_eq!(job.status, JobStatus::Failed);
+    assert_eq!(job.closings[0].error_type.as_deref(), Some("Panic"));
+    assert!(["b#0", "b#2"].iter().all(|task| job.done.contains_key(&task.parse().unwrap())), "its neighbours go on");
+    let letters = stage.sim.messages(&dead);
+    assert_eq!(letters.len(), 1);
+    let reason = "b#1 panicked in every attempt, the last was 3: the step panicked on purpose";
+    assert_eq!(letters[0].attributes["reason"], reason);
+    assert_eq!(Message::parse(&letters[0].body).unwrap().task.to_string(), "b#1");
+}
+
+/// Panics at every message that says so; hides every one that says so, and deletes the others.
+struct Rough {
+    consumed: Mutex<Vec<Delivery>>,
+}
+
+#[async_trait]
+impl Consumer for Rough {
+    async fn consume(&self, delivery: &Delivery, _: &Stop) -> Fate {
+        self.consumed.lock().unwrap().push(delivery.clone());
+        assert!(!delivery.body.contains("panic"), "cannot stand {}", delivery.body);
+        if delivery.body.contains("wait") { Fate::Hide(Duration::from_secs(1)) } else { Fate::Delete }
+    }
+}
+
+/// A worker process of this consumer, for the queue `q`.
+fn run(stage: &Stage) -> (Arc<Rough>, Stopper, JoinHandle<Result<(), PortError>>) {
+    let queues = stage.sim.ports().queues;
+    let rough = Arc::new(Rough { consumed: Mutex::default() });
+    let (stopper, stop) = shutdown::pair();
+    let queue = QueueName::new("q");
+    let polling = Polling { queue, concurrency: 4, wait: Duration::from_secs(20), hide: Duration::from_secs(30) };
+    let consumer = Arc::clone(&rough);
+    let running = async move { poll::run(&polling, Arc::clone(&queues), &Outbox::new(queues), consumer, &stop).await };
+    (rough, stopper, tokio::spawn(running))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_at_which_every_consumer_panics_is_a_dead_letter_and_blocks_nobody() {
+    let stage = stage();
+    let (rough, stopper, running) = run(&stage);
+    stage.send("q", "panic").await;
+    for number in 0..20 {
+        stage.send("q", &format!("sound {number}")).await;
+    }
+    let (queue, dead) = (QueueName::new("q"), QueueName::new("q").dead());
+    stage.until("the others are gone", |sim| sim.messages(&queue).len() <= 1).await;
+    assert_eq!(stage.sim.messages(&dead), [], "it has not been given up when its neighbours are done");
+    stage.until("all are gone", |sim| sim.messages(&queue).is_empty()).await;
+    stopper.stop();
+    running.await.unwrap().unwrap();
+    let letters = stage.sim.messages(&dead);
+    assert_eq!((letters.len(), letters[0].body.as_str()), (1, "panic"));
+    assert_eq!(letters[0].attributes["reason"], "its consumer panicked, at receipt 5: cannot stand panic");
+    assert_eq!((letters[0].attributes["queue"].as_str(), letters[0].attributes["receives"].as_str()), ("q", "5"));
+    let receipts = rough.consumed.lock().unwrap().iter().filter(|delivery| delivery.body == "panic").count();
+    assert_eq!(receipts, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_long_never_runs_out_of_receives() {
+    let stage = stage();
+    let (rough, stopper, running) = run(&stage);
+    let queue = QueueName::new("q");
+    let attributes = BTreeMap::from([("trace".to_owned(), "t-1".to_owned())]);
+    let message = Outgoing { body: "wait".to_owned(), attributes: attributes.clone() };
+    stage.sim.observer().queues.send(&queue, &[message]).await.unwrap()[0].as_ref().unwrap();
+    let received = || rough.consumed.lock().unwrap().len();
+    stage.until("it was received 2,000 times", |_| received() >= 2_000).await;
+    stopper.stop();
+    running.await.unwrap().unwrap();
+    let consumed = rough.consumed.lock().unwrap();
+    assert!(consumed.iter().all(|delivery| delivery.attributes == attributes && delivery.body == "wait"));
+    assert_eq!(consumed.iter().map(|delivery| delivery.receives).max(), Some(RECEIVES_FRESH));
+    assert_eq!(stage.sim.messages(&queue).len(), 1, "there is one of it");
+    assert_eq!(stage.sim.messages(&queue.dead()), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_copy_of_a_task_does_not_say_what_the_job_was() {
+    let stage = stage().light();
+    let job = stage.begin("j").await;
+    let message = message(&stage, &job, "a").await;
+    let known = Message { known: Some(Arc::new(stage.sim.parts(&job).job.unwrap())), ..message.clone() };
+    let outbox = Outbox::new(stage.sim.ports().queues);
+    let delivery = Delivery {
+        message_id: "m".to_owned(),
+        receipt: Receipt("r".to_owned()),
+        receives: RECEIVES_FRESH,
+        body: known.body(),
+        attributes: BTreeMap::new(),
+        sent_at: None,
+        hidden_for: None,
+    };
+    let (_stopper, stop) = shutdown::pair();
+    let fate = guard::consume(&Waits, &QueueName::new("q"), &outbox, &delivery, &stop).await;
+    assert_eq!(fate, Fate::Delete);
+    let copies = stage.sim.messages(&QueueName::new("q"));
+    assert_eq!(copies.len(), 1);
+    assert_eq!(Message::parse(&copies[0].body).unwrap(), Message { known: None, ..message });
+}
+
+/// Hides every message.
+struct Waits;
+
+#[async_trait]
+impl Consumer for Waits {
+    async fn consume(&self, _: &Delivery, _: &Stop) -> Fate {
+        Fate::Hide(Duration::from_secs(1))
+    }
 }

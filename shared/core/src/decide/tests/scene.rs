@@ -50,6 +50,16 @@ impl Scene {
         self
     }
 
+    /// The job failed because every attempt at the task panicked.
+    pub(super) fn panicked(self) -> Tried<Self> {
+        let mut scene = self.closed(Verdict::Failed);
+        let id = scene.id.clone();
+        let entry = scene.job.closings.last_mut().ok_or("not closed")?;
+        (entry.task, entry.attempt) = (Some(id), Some(1));
+        (entry.error_type, entry.error) = (Some(crate::failure::PANIC.to_owned()), Some(ErrorText::from("it broke")));
+        Ok(scene)
+    }
+
     /// The whole job is paused.
     pub(super) fn paused(mut self) -> Self {
         self.job.paused = Some(Pause { changes: 1, since: Some(NOW), ..Pause::default() });

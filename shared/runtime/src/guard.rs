@@ -1,0 +1,75 @@
+//! Around every consumer, whoever delivers to it: a panic blocks nobody and ends in the dead letters, and no message runs
+//! out of receives.
+
+use core::panic::AssertUnwindSafe;
+use core::time::Duration;
+
+use futures_util::FutureExt;
+use qsketch_core::Message;
+
+use crate::batch::Outbox;
+use crate::consume::{Consumer, Fate, trouble_pause};
+use crate::drive::{dead_letter, panic_text};
+use crate::ports::{Delivery, Outgoing, PortError, QueueName};
+use crate::shutdown::Stop;
+
+/// After how many receives SQS itself moves a message to the dead letters, with no reason: the queues' `maxReceiveCount`,
+/// which a test compares with the template.
+///
+/// # Source
+/// SQS API reference, `SetQueueAttributes`, `RedrivePolicy`: 1 to 1,000; read 2026-11-27.
+pub const RECEIVES_MAX: u32 = 1_000;
+
+/// From how many receives on a message that has to wait is replaced by a fresh copy: being held, overload, SIGTERM and
+/// pause are all receives, and none of them is a failure.
+pub const RECEIVES_FRESH: u32 = 900;
+
+/// At which receipt a message whose consumer panics goes to the dead letters: the waits before it are 75 s, so that a
+/// release that panics can be taken back before it has set much aside.
+pub const RECEIVES_PANICKED_MAX: u32 = 5;
+
+const _: () = assert!(RECEIVES_FRESH < RECEIVES_MAX, "a copy is made while there is still room");
+const _: () = assert!(RECEIVES_PANICKED_MAX < RECEIVES_FRESH, "a copy must not hide a panic");
+
+/// Takes one message from its delivery to its fate.
+pub async fn consume(
+    consumer: &dyn Consumer,
+    queue: &QueueName,
+    outbox: &Outbox,
+    delivery: &Delivery,
+    stop: &Stop,
+) -> Fate {
+    let result = AssertUnwindSafe(consumer.consume(delivery, stop)).catch_unwind().await;
+    let settled = match result {
+        Ok(Fate::Hide(span)) if delivery.receives >= RECEIVES_FRESH => renew(queue, outbox, delivery, span).await,
+        Ok(fate) => Ok(fate),
+        Err(panic) => {
+            let text = panic_text(&*panic);
+            tracing::error!(%queue, message_id = delivery.message_id, receives = delivery.receives, panic = text, "the consumer panicked");
+            set_aside(queue, outbox, delivery, &text).await
+        }
+    };
+    settled.unwrap_or_else(|error| {
+        tracing::error!(%queue, message_id = delivery.message_id, error = error.chain(), "it must wait");
+        Fate::Hide(trouble_pause(delivery.receives))
+    })
+}
+
+async fn renew(queue: &QueueName, outbox: &Outbox, delivery: &Delivery, span: Duration) -> Result<Fate, PortError> {
+    // Its task may have begun: whoever receives the copy must not take it for untouched.
+    let body = Message::parse(&delivery.body).map(|message| Message { known: None, ..message }.body());
+    let body = body.unwrap_or_else(|_| delivery.body.clone());
+    let copy = Outgoing { body, attributes: delivery.attributes.clone() };
+    outbox.send(queue, copy).await?;
+    tracing::info!(%queue, message_id = delivery.message_id, receives = delivery.receives, would_rest_secs = span.as_secs(), "replaced by a fresh copy");
+    Ok(Fate::Delete)
+}
+
+async fn set_aside(queue: &QueueName, outbox: &Outbox, delivery: &Delivery, panic: &str) -> Result<Fate, PortError> {
+    if delivery.receives < RECEIVES_PANICKED_MAX {
+        return Ok(Fate::Hide(trouble_pause(delivery.receives)));
+    }
+    let reason = format!("its consumer panicked, at receipt {}: {panic}", delivery.receives);
+    outbox.send(&queue.dead(), dead_letter(queue, delivery, &reason)).await?;
+    Ok(Fate::Delete)
+}
