@@ -1,5 +1,7 @@
 //! What the command understands. Its help texts are the source of `docs/cli.md`.
 
+mod dlq;
+
 use core::time::Duration;
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
@@ -11,13 +13,15 @@ use qsketch_ops::Cursor;
 use qsketch_ops::list::{EXAMINED_MAX, LIMIT_DEFAULT};
 use qsketch_video::request::TENANT_DEFAULT;
 
+pub use dlq::{Dlq, DlqCommand, DlqDrop, DlqList, DlqRedrive, DlqShow};
+
 /// The exit codes, as `--help` tells them.
 pub const EXIT_CODES: &str = "\
 Exit codes:
     0  done
     1  anything that is not listed here, such as a check of doctor that fails
     2  the arguments, the submission or the settings are wrong, or the settings name something that is not there
-    4  no such job, log or file
+    4  no such job, letter, log or file
     5  the table, the queues or the bucket can't be reached
     6  the credentials are missing or not allowed to do this
    10  the job FAILED
@@ -71,6 +75,8 @@ pub enum Command {
     Delete(Delete),
     /// Look after the jobs that nobody is at work on, as the reconciler does every minute
     Reconcile(Reconcile),
+    /// List, show, send back or drop what was set aside: dead letters, and submissions that can't be read
+    Dlq(Dlq),
     /// Print what the tools of an attempt wrote; without a task, list the logs of a job
     Logs(Logs),
     /// Download the video of a job, with its poster, captions and transcript next to it

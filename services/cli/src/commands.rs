@@ -25,7 +25,7 @@ use crate::arguments::{
 use crate::exit::{Exit, Problem};
 use crate::output::Output;
 use crate::progress::{JSON_LAYOUT, Progress};
-use crate::{render, tools};
+use crate::{dlq, render, tools};
 
 /// The longest text that is read from standard input, in bytes: more can't be a prompt of 4,000 characters.
 const STDIN_BYTES_MAX: u64 = 1_024 * 1_024;
@@ -47,6 +47,10 @@ pub(crate) async fn run(arguments: &Arguments, environment: &Environment, output
         Command::Reject(asked) => reject(asked, &ports(environment).await?, output).await,
         Command::Delete(asked) => delete(asked, environment, output).await,
         Command::Reconcile(asked) => reconcile(asked, &ports(environment).await?, output).await,
+        Command::Dlq(asked) => {
+            dlq::check(asked)?;
+            dlq::run(asked, &ports(environment).await?, output).await
+        }
         Command::Logs(asked) => logs(asked, &ports(environment).await?, output).await,
         Command::Download(asked) => download(asked, &ports(environment).await?, output).await,
         Command::Doctor => doctor(environment, output).await,

@@ -10,6 +10,7 @@
 
 pub mod arguments;
 mod commands;
+mod dlq;
 mod exit;
 mod output;
 mod progress;

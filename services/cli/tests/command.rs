@@ -51,6 +51,10 @@ fn wrong_arguments_end_with_2_and_say_what_is_allowed() -> Tried {
         &["logs", "j", "--attempt", "1"],
         &["logs", "j", "merge-upload", "--attempt", "x"],
         &["submit", "x", "--nonsense"],
+        &["dlq"],
+        &["dlq", "redrive"],
+        &["dlq", "redrive", "x", "--all"],
+        &["dlq", "drop", "--all"],
     ] {
         let (code, out, err) = qsketch(arguments, &[])?;
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {err}");
@@ -191,6 +195,10 @@ fn the_docs_hold_the_help_texts_as_they_are() -> Tried {
     section("qsketch", command.clone().render_help().to_string());
     for inner in command.get_subcommands_mut().filter(|inner| inner.get_name() != "help") {
         section(&format!("qsketch {}", inner.get_name()), inner.render_help().to_string());
+        let outer = inner.get_name().to_owned();
+        for nested in inner.get_subcommands_mut().filter(|nested| nested.get_name() != "help") {
+            section(&format!("qsketch {outer} {}", nested.get_name()), nested.render_help().to_string());
+        }
     }
     text.push_str(DOCS_TAIL);
     if std::env::var_os("BLESS").is_some() {

@@ -176,7 +176,7 @@ impl Intake {
         tracing::warn!(message_id = delivery.message_id, %reason, "a submission that can't be read is set aside");
         let mut attributes = BTreeMap::from([
             ("reason".to_owned(), reason.to_string()),
-            ("message_id".to_owned(), delivery.message_id.clone()),
+            ("message_id".to_owned(), delivery.original_id().to_owned()),
         ]);
         let mut body = delivery.body.clone();
         if body.len() > KEPT_BYTES_MAX {
@@ -243,10 +243,11 @@ fn damaged(part: &str, id: &JobId) -> PortError {
     PortError::new(format!("make the part {part} of job {id}"), PortErrorKind::Damaged)
 }
 
-/// The id of a job whose submission names none: the queue's own id of the message, the same at every delivery.
+/// The id of a job whose submission names none: the queue's own id of the message, the same at every delivery and for
+/// every copy of it.
 fn derived_id(delivery: &Delivery) -> Result<JobId, PortError> {
-    JobId::try_from(delivery.message_id.as_str()).or_else(|_| {
-        let hash = sha256(delivery.message_id.as_bytes());
+    JobId::try_from(delivery.original_id()).or_else(|_| {
+        let hash = sha256(delivery.original_id().as_bytes());
         parsed(JobId::try_from(hash.as_str()))
     })
 }

@@ -9,7 +9,7 @@ use qsketch_core::parts::{Closing, Done, JobStatus, Verdict};
 use qsketch_core::{Job, JobId, Pipeline, Refusal, Tenant, Write};
 use qsketch_intake::{Graphs, Intake, KEPT_BYTES_MAX, REJECTED_QUEUE};
 use qsketch_runtime::batch::Outbox;
-use qsketch_runtime::ports::Receipt;
+use qsketch_runtime::ports::{ORIGINAL_ID, Receipt};
 use qsketch_runtime::{Consumer, Delivery, Fate, Ports, QueueName, shutdown};
 use qsketch_sim::{BODY_BYTES_MAX, Fault, Sim, Waiting};
 use qsketch_video::VideoRequest;
@@ -397,4 +397,19 @@ async fn a_message_id_that_is_no_job_id_is_hashed() {
     take(&sim, "a message/id", PROMPT).await;
     take(&sim, "a message/id", PROMPT).await;
     assert_begun(&sim, &sha256(b"a message/id"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_submission_that_names_no_id_makes_no_second_job() {
+    let sim = Sim::new(1);
+    let body = "{\"prompt\":\"Explain pi\"}";
+    take(&sim, "m-1", body).await;
+    let mut copy = delivery("m-2", body);
+    copy.attributes.insert(ORIGINAL_ID.to_owned(), "m-1".to_owned());
+    let fate = intake(sim.ports()).consume(&copy, &shutdown::pair().1).await;
+    assert_eq!(fate, Fate::Delete);
+    assert!(sim.parts(&id("m-1")).job.is_some());
+    assert!(sim.parts(&id("m-2")).job.is_none(), "it is the same submission");
+    take(&sim, "m-3", body).await;
+    assert!(sim.parts(&id("m-3")).job.is_some(), "another message is another job");
 }

@@ -78,12 +78,11 @@ pub async fn doctor(ports: &Ports) -> Vec<Check> {
         set_aside(
             ports,
             QueueName::new(name).dead(),
-            "dead letters: see why in their attributes and mend it; then `aws sqs start-message-move-task` sends them back, \
-             with --destination-arn: SQS knows no source of those that a service set aside",
+            "dead letters: `qsketch dlq list` tells why; mend it, then `qsketch dlq redrive --all` sends them back",
         )
     });
     checks.extend(join_all(dead).await);
-    let rejected = "submissions that could not be read: their attribute `reason` says why; receive and delete them";
+    let rejected = "submissions that could not be read: `qsketch dlq list` says why, `qsketch dlq drop` deletes them";
     checks.push(set_aside(ports, QueueName::new(REJECTED_QUEUE), rejected).await);
     checks.push(match ports.queues.depth(&QueueName::new(NOTIFICATIONS_QUEUE)).await {
         Ok(depth) => Check::ok(queue(NOTIFICATIONS_QUEUE), format!("{} for your systems to read", told(depth))),

@@ -19,6 +19,7 @@ pub mod cancel;
 pub mod changes;
 pub mod crowd;
 pub mod delete;
+pub mod dlq;
 pub mod doctor;
 pub mod download;
 pub mod error;

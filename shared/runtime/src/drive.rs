@@ -516,7 +516,7 @@ pub fn dead_letter(queue: &QueueName, delivery: &Delivery, reason: &str) -> Outg
     let attributes = BTreeMap::from([
         ("reason".to_owned(), reason.chars().take(REASON_CHARS_MAX).collect()),
         ("queue".to_owned(), queue.to_string()),
-        ("message_id".to_owned(), delivery.message_id.clone()),
+        ("message_id".to_owned(), delivery.original_id().to_owned()),
         ("receives".to_owned(), delivery.receives.to_string()),
     ]);
     Outgoing { body: delivery.body.clone(), attributes }

@@ -10,7 +10,7 @@ use qsketch_core::Message;
 use crate::batch::Outbox;
 use crate::consume::{Consumer, Fate, trouble_pause};
 use crate::drive::{dead_letter, panic_text};
-use crate::ports::{Delivery, Outgoing, PortError, QueueName};
+use crate::ports::{Delivery, ORIGINAL_ID, Outgoing, PortError, QueueName};
 use crate::shutdown::Stop;
 
 /// After how many receives SQS itself moves a message to the dead letters, with no reason: the queues' `maxReceiveCount`,
@@ -59,7 +59,9 @@ async fn renew(queue: &QueueName, outbox: &Outbox, delivery: &Delivery, span: Du
     // Its task may have begun: whoever receives the copy must not take it for untouched.
     let body = Message::parse(&delivery.body).map(|message| Message { known: None, ..message }.body());
     let body = body.unwrap_or_else(|_| delivery.body.clone());
-    let copy = Outgoing { body, attributes: delivery.attributes.clone() };
+    let mut attributes = delivery.attributes.clone();
+    attributes.insert(ORIGINAL_ID.to_owned(), delivery.original_id().to_owned());
+    let copy = Outgoing { body, attributes };
     outbox.send(queue, copy).await?;
     tracing::info!(%queue, message_id = delivery.message_id, receives = delivery.receives, would_rest_secs = span.as_secs(), "replaced by a fresh copy");
     Ok(Fate::Delete)

@@ -118,7 +118,8 @@ pub async fn answer(
 ) -> Answer {
     // A function is not told to stop: its environment is frozen, or ended when it has answered.
     let (_stopper, stop) = shutdown::pair();
-    let fates = join_all(batch.records.into_iter().map(|record| consume(record, queue, queues, outbox, consumer, &stop))).await;
+    let fates =
+        join_all(batch.records.into_iter().map(|record| consume(record, queue, queues, outbox, consumer, &stop))).await;
     outbox.flush().await;
     Answer {
         batch_item_failures: fates

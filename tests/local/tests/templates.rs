@@ -13,6 +13,9 @@ fn every_queue_moves_a_message_to_the_dead_letters_after_as_many_receives_as_the
         .map(|count| count.parse().with_context(|| format!("maxReceiveCount is {count:?}")))
         .collect::<Result<_>>()?;
     let consumed = template.matches("deadLetterTargetArn:").count();
-    ensure!(consumed > 0 && counts == vec![RECEIVES_MAX; consumed], "{counts:?}, expected {consumed} of {RECEIVES_MAX}");
+    ensure!(
+        consumed > 0 && counts == vec![RECEIVES_MAX; consumed],
+        "{counts:?}, expected {consumed} of {RECEIVES_MAX}"
+    );
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Words and colours: pure functions from what is known to text.
 
+mod dlq;
 mod doctor;
 mod line;
 mod list;
@@ -12,6 +13,7 @@ use core::time::Duration;
 use qsketch_core::JobStatus;
 use qsketch_core::story::TaskStatus;
 
+pub use dlq::{handled, letter, letters};
 pub use doctor::checks;
 pub use line::{change, task_message};
 pub use list::{after_list, list};

@@ -257,6 +257,17 @@ pub struct Delivery {
     pub hidden_for: Option<Duration>,
 }
 
+/// The attribute with the id of the message of which this one is a copy.
+pub const ORIGINAL_ID: &str = "original_message_id";
+
+impl Delivery {
+    /// The id of the message that was first sent: a copy of it tells that as an attribute.
+    #[must_use]
+    pub fn original_id(&self) -> &str {
+        self.attributes.get(ORIGINAL_ID).unwrap_or(&self.message_id)
+    }
+}
+
 /// A message to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outgoing {
