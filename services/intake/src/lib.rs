@@ -22,7 +22,7 @@ use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::consume::trouble_pause;
 use qsketch_runtime::crew::{Crew, InHand};
 use qsketch_runtime::ports::{Outgoing, PortError, PortErrorKind, Remedy};
-use qsketch_runtime::{Consumer, Delivery, Fate, Ports, QueueName, Stop};
+use qsketch_runtime::{Clock, Consumer, Delivery, Fate, Ports, QueueName, Stop};
 use qsketch_video::{Reason, RequestError, VideoRequest};
 
 pub use qsketch_video::pipeline::Graphs;
@@ -201,6 +201,10 @@ impl Intake {
 
 #[async_trait]
 impl Consumer for Intake {
+    fn clock(&self) -> Option<&dyn Clock> {
+        Some(&*self.ports.clock)
+    }
+
     async fn consume(&self, delivery: &Delivery, stop: &Stop) -> Fate {
         match self.take(delivery, stop).await {
             Ok(()) => Fate::Delete,

@@ -3,6 +3,7 @@
 //! Which cloud it speaks to is decided by the SDK's own environment (`AWS_ENDPOINT_URL`, region, credentials); nothing
 //! here asks where it runs.
 
+mod dates;
 mod eraser;
 mod error;
 pub mod host;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use qsketch_runtime::clock::SystemClock;
+use qsketch_runtime::clock::WatchedClock;
 use qsketch_runtime::config::Settings;
 use qsketch_runtime::ports::Ports;
 
@@ -62,15 +63,16 @@ pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest()).retry_config(retries).timeout_config(timeouts).load().await
 }
 
-/// The ports of a deployment.
+/// The ports of a deployment. The clock is compared with the dates of the table's and the queues' replies.
 #[must_use]
 pub fn connect(settings: &Settings, sdk: &SdkConfig) -> Ports {
-    let table = Arc::new(DynamoTable::new(sdk, &settings.table));
+    let clock = WatchedClock::default();
+    let table = Arc::new(DynamoTable::watched(sdk, &settings.table, &clock));
     Ports {
         lists: Arc::clone(&table) as Arc<dyn qsketch_runtime::Lists>,
         table,
-        queues: Arc::new(SqsQueues::new(sdk, &settings.queue_url_prefix)),
+        queues: Arc::new(SqsQueues::watched(sdk, &settings.queue_url_prefix, &clock)),
         store: Arc::new(S3Store::new(sdk, &settings.bucket)),
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(clock),
     }
 }

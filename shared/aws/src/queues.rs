@@ -13,11 +13,13 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry,
 };
 use qsketch_core::Time;
+use qsketch_runtime::clock::WatchedClock;
 use qsketch_runtime::ports::{
     Delivery, Depth, HIDE_MAX, Hidden, Outgoing, POLL_GRACE, POLL_WAIT_MAX, PortError, PortErrorKind, QueueName,
     Queues, Receipt,
 };
 
+use crate::dates::Dates;
 use crate::error::{kind_of, port_error};
 
 /// The queues of a deployment.
@@ -32,9 +34,15 @@ impl SqsQueues {
     /// The queues whose URLs begin with `prefix`.
     #[must_use]
     pub fn new(sdk: &SdkConfig, prefix: &str) -> Self {
+        Self::watched(sdk, prefix, &WatchedClock::default())
+    }
+
+    /// The same; this clock is told of the date of every reply.
+    #[must_use]
+    pub fn watched(sdk: &SdkConfig, prefix: &str, clock: &WatchedClock) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(crate::ATTEMPT).build();
         let patient = TimeoutConfig::builder().operation_attempt_timeout(POLL_WAIT_MAX + POLL_GRACE).build();
-        let config = || aws_sdk_sqs::config::Builder::from(sdk);
+        let config = || aws_sdk_sqs::config::Builder::from(sdk).interceptor(Dates(clock.clone()));
         Self {
             client: Client::from_conf(config().timeout_config(timeouts).build()),
             polls: Client::from_conf(config().timeout_config(patient).retry_config(RetryConfig::disabled()).build()),

@@ -17,10 +17,12 @@ use qsketch_core::write::Footing;
 use qsketch_core::{
     Closing, Commit, Done, Input, Job, JobId, JobStatus, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write,
 };
+use qsketch_runtime::clock::WatchedClock;
 use qsketch_runtime::ports::{Parts, PortError, PortErrorKind, Table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::dates::Dates;
 use crate::error::port_error;
 use crate::meter::Meter;
 
@@ -41,8 +43,15 @@ impl DynamoTable {
     /// The table of this name.
     #[must_use]
     pub fn new(sdk: &SdkConfig, table: &str) -> Self {
+        Self::watched(sdk, table, &WatchedClock::default())
+    }
+
+    /// The same; this clock is told of the date of every reply.
+    #[must_use]
+    pub fn watched(sdk: &SdkConfig, table: &str, clock: &WatchedClock) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(crate::ATTEMPT).build();
-        let config = aws_sdk_dynamodb::config::Builder::from(sdk).timeout_config(timeouts).build();
+        let config = aws_sdk_dynamodb::config::Builder::from(sdk).interceptor(Dates(clock.clone()));
+        let config = config.timeout_config(timeouts).build();
         Self { client: Client::from_conf(config), table: table.to_owned(), meter: None }
     }
 

@@ -72,7 +72,7 @@ impl Check {
 /// Looks at the table, the bucket and every queue.
 pub async fn doctor(ports: &Ports) -> Vec<Check> {
     let (table, bucket) = tokio::join!(table(ports), bucket(ports));
-    let mut checks = vec![table, bucket];
+    let mut checks = vec![clock(ports), table, bucket];
     checks.extend(join_all(CONSUMED.map(|name| consumed(ports, name))).await);
     let dead = CONSUMED.map(|name| {
         set_aside(
@@ -98,6 +98,19 @@ async fn table(ports: &Ports) -> Check {
     match ports.table.load_job(&nobody).await {
         Ok(_) => Check::ok("table", "it answers"),
         Err(error) => broken("table", &error),
+    }
+}
+
+/// By what the table has answered until now.
+fn clock(ports: &Ports) -> Check {
+    match ports.clock.offset() {
+        None => Check::warn("clock", "no reply told the time", "see whether the table answers"),
+        Some(offset) if offset.is_off() => Check::fail(
+            "clock",
+            format!("this machine's is {offset} of the services'"),
+            "set it (NTP): a worker whose clock is off by more than 1 s claims nothing",
+        ),
+        Some(offset) => Check::ok("clock", format!("this machine's is {offset} of the services'; 1 s is allowed")),
     }
 }
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::ports::Delivery;
+use crate::ports::{Clock, Delivery};
 use crate::shutdown::Stop;
 
 /// What becomes of a message.
@@ -36,6 +36,11 @@ pub trait Consumer: Send + Sync + 'static {
     /// Takes one message from its delivery to its fate. Everything that must be sent for it has been sent when this
     /// returns [`Fate::Delete`].
     async fn consume(&self, delivery: &Delivery, stop: &Stop) -> Fate;
+
+    /// The clock by which it decides: while that is off, it is given nothing. None where no decision hangs on a clock.
+    fn clock(&self) -> Option<&dyn Clock> {
+        None
+    }
 
     /// Waits until it can begin with a message: while it can't, none is received.
     async fn ready(&self) {}

@@ -24,7 +24,7 @@ use crate::consume::{Consumer, Fate, trouble_pause};
 use crate::crew::{Crew, InHand};
 use crate::gate::{ALONE_WAIT_MAX, SEAT_PAUSE, Seat};
 use crate::heartbeat::{Heartbeat, Pulse};
-use crate::ports::{Delivery, Outgoing, PortError, PortErrorKind, Ports, QueueName, Remedy};
+use crate::ports::{Clock, Delivery, Outgoing, PortError, PortErrorKind, Ports, QueueName, Remedy};
 use crate::process::{Announcer, ToolLog};
 use crate::shutdown::Stop;
 
@@ -474,6 +474,10 @@ impl Consumer for Worker {
             }
             _ => Fate::Hide(trouble_pause(delivery.receives)),
         }
+    }
+
+    fn clock(&self) -> Option<&dyn Clock> {
+        Some(&*self.ports.clock)
     }
 
     async fn ready(&self) {

@@ -1,16 +1,16 @@
-//! Around every consumer, whoever delivers to it: a panic blocks nobody and ends in the dead letters, and no message runs
-//! out of receives.
+//! Around every consumer, whoever delivers to it: a panic blocks nobody and ends in the dead letters, no message runs out of
+//! receives, and nothing is claimed by a clock that is off.
 
 use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 
 use futures_util::FutureExt;
-use qsketch_core::Message;
+use qsketch_core::{Message, Offset};
 
 use crate::batch::Outbox;
 use crate::consume::{Consumer, Fate, trouble_pause};
 use crate::drive::{dead_letter, panic_text};
-use crate::ports::{Delivery, ORIGINAL_ID, Outgoing, PortError, QueueName};
+use crate::ports::{Delivery, ORIGINAL_ID, Outgoing, PortError, QueueName, Queues};
 use crate::shutdown::Stop;
 
 /// After how many receives SQS itself moves a message to the dead letters, with no reason: the queues' `maxReceiveCount`,
@@ -31,6 +31,38 @@ pub const RECEIVES_PANICKED_MAX: u32 = 5;
 const _: () = assert!(RECEIVES_FRESH < RECEIVES_MAX, "a copy is made while there is still room");
 const _: () = assert!(RECEIVES_PANICKED_MAX < RECEIVES_FRESH, "a copy must not hide a panic");
 
+/// How long a message rests whose consumer has a clock that is off, and after how long the clock is compared again: somebody
+/// has to set it, and other workers may take the message meanwhile.
+pub const OFF_PAUSE: Duration = Duration::from_secs(5);
+
+/// Waits until the consumer can begin with a message: until its clock is right, and it says so itself. The queue is asked
+/// now and then meanwhile, since its replies tell the time.
+pub async fn ready(consumer: &dyn Consumer, queue: &QueueName, queues: &dyn Queues) {
+    let mut waited = 0_u32;
+    while let Some(offset) = off(consumer) {
+        if waited.is_multiple_of(OFF_TOLD_EVERY) {
+            tracing::error!(%queue, %offset, "this machine's clock is off by more than 1 s: nothing is claimed until it is set (NTP)");
+        }
+        waited = waited.saturating_add(1);
+        tokio::time::sleep(OFF_PAUSE).await;
+        if let Err(error) = queues.depth(queue).await {
+            tracing::warn!(%queue, error = error.chain(), "the time could not be asked for");
+        }
+    }
+    if waited > 0 {
+        tracing::info!(%queue, "the clock is right again");
+    }
+    consumer.ready().await;
+}
+
+/// How many comparisons of the clock are told by one line of the log: one a minute.
+const OFF_TOLD_EVERY: u32 = 12;
+
+/// How far the consumer's clock is off, where that is too far.
+fn off(consumer: &dyn Consumer) -> Option<Offset> {
+    consumer.clock()?.offset().filter(|offset| offset.is_off())
+}
+
 /// Takes one message from its delivery to its fate.
 pub async fn consume(
     consumer: &dyn Consumer,
@@ -39,6 +71,10 @@ pub async fn consume(
     delivery: &Delivery,
     stop: &Stop,
 ) -> Fate {
+    if let Some(offset) = off(consumer) {
+        tracing::error!(%queue, message_id = delivery.message_id, %offset, "this machine's clock is off by more than 1 s: nothing is claimed until it is set (NTP)");
+        return Fate::Hide(OFF_PAUSE);
+    }
     let result = AssertUnwindSafe(consumer.consume(delivery, stop)).catch_unwind().await;
     let settled = match result {
         Ok(Fate::Hide(span)) if delivery.receives >= RECEIVES_FRESH => renew(queue, outbox, delivery, span).await,

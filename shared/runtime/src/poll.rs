@@ -113,7 +113,7 @@ async fn receive_all(
             }
         }
         tokio::select! {
-            () = consumer.ready() => {}
+            () = guard::ready(&**consumer, &polling.queue, &**queues) => {}
             () = stop.stopping() => break,
         }
         // An open poll is always waited for: an abandoned one would swallow messages until their visibility ends.

@@ -99,6 +99,15 @@ pub async fn reconcile(ports: &Ports, mode: Mode) -> Result<Swept, PortError> {
     Ok(swept)
 }
 
+/// A sweep by a clock that is off would end what has time left.
+fn check_clock(ports: &Ports) -> Result<(), PortError> {
+    match ports.clock.offset().filter(|offset| offset.is_off()) {
+        None => Ok(()),
+        Some(offset) => Err(PortError::new("look after the jobs", PortErrorKind::Invalid)
+            .because(format!("this machine's clock is {offset}, and at most 1 s is allowed: set it (NTP)"))),
+    }
+}
+
 struct Sweep<'a> {
     ports: &'a Ports,
     mode: Mode,
@@ -136,6 +145,7 @@ impl Sweep<'_> {
             }
             let page = DuePage { shard: shard.clone(), until: self.began, after, most: PAGE_MAX };
             let Dues { due, has_more } = self.ports.lists.due(&page).await?;
+            check_clock(self.ports)?;
             after = due.last().cloned();
             self.page(due, swept).await;
             if !has_more || after.is_none() {

@@ -1,12 +1,13 @@
 //! A clock that follows tokio's: where a test pauses that, waiting takes no time, and the clock moves all the same.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use qsketch_core::Time;
+use qsketch_core::{Offset, Time};
 use qsketch_runtime::Clock;
 use tokio::time::Instant;
 
 use crate::random::Random;
+use crate::world::{Actor, World};
 
 /// When simulated time begins: 2026-11-22T00:00:00Z.
 pub const EPOCH: Time = Time(1_795_305_600_000);
@@ -21,6 +22,31 @@ pub struct SimClock {
 impl SimClock {
     pub(crate) fn new(seed: u64) -> Self {
         Self { began: Instant::now(), random: Mutex::new(Random::new(seed ^ CLOCK_STREAM)) }
+    }
+}
+
+/// The clock of one process: it may be off.
+pub(crate) struct ProcessClock {
+    pub(crate) world: Arc<World>,
+    pub(crate) actor: Arc<Actor>,
+}
+
+impl Clock for ProcessClock {
+    fn now(&self) -> Time {
+        Time(self.world.clock.now().0.saturating_add_signed(self.actor.ahead()))
+    }
+
+    fn draw(&self) -> u16 {
+        self.world.clock.draw()
+    }
+
+    fn nonce(&self) -> String {
+        self.world.clock.nonce()
+    }
+
+    fn offset(&self) -> Option<Offset> {
+        let ahead = self.actor.ahead();
+        Some(Offset { least: ahead, most: ahead })
     }
 }
 

@@ -231,6 +231,11 @@ impl Process {
         self.actor.freeze(false);
     }
 
+    /// Sets its clock so many milliseconds ahead, or behind where negative. It knows that it is off.
+    pub fn set_clock(&self, ahead_millis: i64) {
+        self.actor.set_ahead(ahead_millis);
+    }
+
     /// Whether it has crashed.
     #[must_use]
     pub fn is_crashed(&self) -> bool {
@@ -250,6 +255,6 @@ fn ports(world: &Arc<World>, actor: &Arc<Actor>) -> Ports {
         table,
         queues: Arc::new(SimQueues::new(Arc::clone(world), Arc::clone(actor))),
         store: Arc::new(SimStore::new(Arc::clone(world), Arc::clone(actor))),
-        clock: Arc::clone(&world.clock) as Arc<dyn qsketch_runtime::Clock>,
+        clock: Arc::new(clock::ProcessClock { world: Arc::clone(world), actor: Arc::clone(actor) }),
     }
 }

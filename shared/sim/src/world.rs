@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use qsketch_core::Time;
@@ -67,12 +67,22 @@ pub(crate) struct Actor {
     crashed: AtomicBool,
     crash: Notify,
     frozen: watch::Sender<bool>,
+    /// By how many milliseconds its clock is ahead.
+    ahead: AtomicI64,
 }
 
 impl Actor {
     pub(crate) fn new(name: &str, is_real: bool) -> Arc<Self> {
         let (crashed, crash, frozen) = (AtomicBool::new(false), Notify::new(), watch::Sender::new(false));
-        Arc::new(Self { name: name.to_owned(), is_real, crashed, crash, frozen })
+        Arc::new(Self { name: name.to_owned(), is_real, crashed, crash, frozen, ahead: AtomicI64::new(0) })
+    }
+
+    pub(crate) fn ahead(&self) -> i64 {
+        self.ahead.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_ahead(&self, millis: i64) {
+        self.ahead.store(millis, Ordering::SeqCst);
     }
 
     pub(crate) fn crash(&self) {

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::{Commit, Input, Job, JobId, Pipeline, Shard, ShardId, StepName, Task, TaskId, Tenant, Time, Write};
+use qsketch_core::{
+    Commit, Input, Job, JobId, Offset, Pipeline, Shard, ShardId, StepName, Task, TaskId, Tenant, Time, Write,
+};
 
 pub use error::{PortError, PortErrorKind, Remedy};
 
@@ -446,4 +448,9 @@ pub trait Clock: Send + Sync {
 
     /// A new nonce of at least 80 random bits, as an owner's name.
     fn nonce(&self) -> String;
+
+    /// How far it is off the clock of the other side, where that is known.
+    fn offset(&self) -> Option<Offset> {
+        None
+    }
 }

@@ -3,6 +3,7 @@
 
 mod batching;
 mod calls;
+mod clocks;
 mod crashing;
 mod crew;
 mod disorder;
