@@ -250,7 +250,8 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-pub(crate) async fn sdk(endpoint: &str) -> aws_config::SdkConfig {
+/// An SDK that speaks to an emulator.
+pub async fn sdk(endpoint: &str) -> aws_config::SdkConfig {
     aws_config::defaults(aws_config::BehaviorVersion::latest())
         .endpoint_url(endpoint)
         .region(aws_config::Region::new("us-east-1"))
@@ -259,8 +260,11 @@ pub(crate) async fn sdk(endpoint: &str) -> aws_config::SdkConfig {
         .await
 }
 
-/// The table as the template has it.
-pub(crate) async fn create_table(sdk: &aws_config::SdkConfig, name: &str) -> Result<()> {
+/// Makes a table as the template has it.
+///
+/// # Errors
+/// The emulator refuses.
+pub async fn create_table(sdk: &aws_config::SdkConfig, name: &str) -> Result<()> {
     let client = aws_sdk_dynamodb::Client::new(sdk);
     let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
     let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();

@@ -193,6 +193,8 @@ pub struct Book {
     decided: Map<(u32, Heard, bool), (u32, u32)>,
     written: Map<(u32, u16, Me), Wrote>,
     changed: Map<(u16, Change), u16>,
+    /// What was written last, in a word; see [`crate::moves`].
+    pub wrote: Option<&'static str>,
 }
 
 impl Book {
@@ -210,6 +212,7 @@ impl Book {
             decided: Map::default(),
             written: Map::default(),
             changed: Map::default(),
+            wrote: None,
         }
     }
 
@@ -337,6 +340,9 @@ impl Book {
     /// Carries the write of a step out with the real `apply`, on the part of this number; the answer is kept.
     pub fn write(&mut self, step: u32, current: u16, me: Me) -> Wrote {
         if let Some(wrote) = self.written.get(&(step, current, me)) {
+            if let Step::Commit(write) | Step::ClaimBesideLoad(write) = self.steps.value(step) {
+                self.wrote = Some(word(write));
+            }
             return *wrote;
         }
         let write = match self.steps.value(step) {
@@ -361,6 +367,7 @@ impl Book {
     /// Carries a write out that no step asks for.
     pub fn carry_out(&mut self, write: Write, current: u16, me: Me) -> Wrote {
         let mut write = in_store(write, me);
+        self.wrote = Some(word(&write));
         if let (Some(Broken::ReleaseCharged), Write::Task { set, .. }) = (self.broken, &mut write) {
             let is_released =
                 set.lease.is_none() && set.attempts.last().is_some_and(|a| a.outcome == Outcome::Released);
@@ -441,6 +448,7 @@ impl Book {
     /// Carries out what a parent was about to write, on the task's part as it is now; none when it is overtaken.
     pub fn give_back(&mut self, id: &TaskId, left: u16, current: u16) -> Option<u16> {
         let set = self.task_at(left)?.clone();
+        self.wrote = Some("crash");
         if self.broken == Some(Broken::GivenBackBlindly) {
             return Some(left);
         }
@@ -537,6 +545,21 @@ impl Book {
         let changed = self.task(task);
         self.changed.insert((number, change), changed);
         changed
+    }
+}
+
+/// A write in a word: how the attempt ended, where it ends one.
+fn word(write: &Write) -> &'static str {
+    match write {
+        Write::Task { set, .. } if set.lease.is_none() => match set.attempts.last().map(|attempt| attempt.outcome) {
+            Some(Outcome::Failed) | None => "failure",
+            Some(Outcome::TimedOut) => "time-out",
+            Some(Outcome::Released) => "release",
+            Some(Outcome::Overloaded) => "overload",
+            Some(Outcome::Crashed) => "crash",
+        },
+        Write::Task { footing: Footing::Mine { .. }, .. } => "heartbeat",
+        write => write.kind(),
     }
 }
 

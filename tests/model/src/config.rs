@@ -55,6 +55,26 @@ pub enum Graph {
 }
 
 impl Graph {
+    /// The graph in a line.
+    #[must_use]
+    pub const fn drawn(self) -> &'static str {
+        match self {
+            Self::One => "a",
+            Self::Line => "a → b",
+            Self::Fork => "a → (b ∥ c)",
+            Self::Diamond => "a → (b ∥ c) → d",
+            Self::Waits => "a → w → b, w waits for a signal",
+            Self::WaitsLast => "a → (b ∥ w), w waits for a signal",
+            Self::Rests => "a → w → b, w is a timer",
+            Self::Mapped => "a → b#0..1",
+            Self::MappedJoin => "a → b#0..1 → c",
+            Self::OneShard => "a → b#0..1 in one shard",
+            Self::OneShardJoin => "a → b#0..1 in one shard → c",
+            Self::TwoShards => "a → b#0..1 in two shards",
+            Self::TwoShardsJoin => "a → b#0..1 in two shards → c",
+        }
+    }
+
     /// The pipeline of this graph, with the finalizer `z`.
     ///
     /// # Errors
@@ -152,6 +172,29 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The fault in a few words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Crash => "a crash",
+            Self::LeaseLapse => "a lease that lapses",
+            Self::VisibilityLapse => "a message that comes again",
+            Self::Duplicate => "a duplicate",
+            Self::LostReply => "a lost reply",
+            Self::Dropped => "a drive that gives up",
+            Self::Failure => "a failure",
+            Self::Overload => "an overload",
+            Self::FinalFailure => "a failure for good",
+            Self::Timeout => "a time-out",
+            Self::Stop => "a worker told to stop",
+            Self::Late => "deadlines that pass",
+            Self::Cancel => "a cancellation",
+            Self::Redrive => "a redrive",
+            Self::RedriveFrom => "a redrive from a step",
+            Self::Pause => "a pause",
+        }
+    }
+
     /// Every kind but what a person does to a job that is to go on, which has models of its own.
     pub const ALL: [Self; 13] = [
         Self::Crash,

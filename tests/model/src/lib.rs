@@ -28,6 +28,8 @@ pub mod book;
 pub mod checker;
 pub mod config;
 pub mod explore;
+pub mod golden;
+pub mod moves;
 pub mod promise;
 pub mod protocol;
 mod reduce;

@@ -1,8 +1,12 @@
-//! What is broken on purpose is caught: each variant has a counterexample, and the shortest one is printed.
+//! What is broken on purpose is caught: each variant has a counterexample, and the shortest one is the one in `golden/`.
+//!
+//! `BLESS=1` writes those files anew, and only looks for the counterexamples; then `docs/protocol.md` is to be written anew
+//! as well (`tests/page.rs`).
 
 use qsketch_model::checker::{QUIET, check};
 use qsketch_model::config::{Broken, Config, Fault, Graph, Symmetry};
 use qsketch_model::explore::{CAN_END, explore};
+use qsketch_model::golden::{Found, is_blessed};
 use qsketch_model::promise::Promise;
 use qsketch_model::protocol::Protocol;
 
@@ -15,6 +19,10 @@ fn caught(broken: Broken, graph: Graph, processes: &[u8], faults: u8, kinds: &[F
     let Some(found) = ours.counterexample else { return };
     println!("{name}: not true that {}, after {} states:\n  {}", found.promise, ours.unique, found.trace.join("\n  "));
     assert_eq!(found.promise, promise);
+    Found::new(&config, broken, ours.unique, &found).check_golden();
+    if is_blessed() {
+        return;
+    }
     let theirs = check(Protocol::new(config.clone()));
     let by_stateright = if promise == CAN_END { QUIET } else { promise };
     assert!(theirs.broken.contains(&by_stateright), "stateright finds {:?}", theirs.broken);
