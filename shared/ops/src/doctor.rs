@@ -107,10 +107,10 @@ fn clock(ports: &Ports) -> Check {
         None => Check::warn("clock", "no reply told the time", "see whether the table answers"),
         Some(offset) if offset.is_off() => Check::fail(
             "clock",
-            format!("this machine's is {offset} of the services'"),
+            format!("beside the services' this machine's is {offset}"),
             "set it (NTP): a worker whose clock is off by more than 1 s claims nothing",
         ),
-        Some(offset) => Check::ok("clock", format!("this machine's is {offset} of the services'; 1 s is allowed")),
+        Some(offset) => Check::ok("clock", format!("beside the services' this machine's is {offset}; 1 s is allowed")),
     }
 }
 

@@ -293,16 +293,30 @@ async fn the_doctor_finds_dead_letters_lonely_messages_and_missing_queues() -> T
     }
     sim.remove_queue(&QueueName::new("rejected"));
     let checks = doctor(&ports).await;
-    assert_eq!(checks.len(), 2 + 2 * CONSUMED.len() + 2);
+    assert_eq!(checks.len(), 3 + 2 * CONSUMED.len() + 2);
     let state = |name: &str| checks.iter().find(|check| check.name == name).map(|check| check.state);
     assert_eq!(state("table"), Some(State::Ok));
     assert_eq!(state("bucket"), Some(State::Ok));
+    assert_eq!(state("clock"), Some(State::Ok));
     assert_eq!(state(&format!("queue {dead}")), Some(State::Warn));
     assert_eq!(state("queue generate-tts"), Some(State::Warn));
     assert_eq!(state("queue notifications"), Some(State::Ok));
     assert_eq!(state("queue merge-upload"), Some(State::Ok));
     assert_eq!(state("queue rejected"), Some(State::Fail));
     assert!(checks.iter().all(|check| (check.state == State::Ok) == check.remedy.is_none()));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_doctor_says_how_far_the_clock_is_off() -> Tried {
+    let process = Sim::new(1).process("operator");
+    process.set_clock(-61_500);
+    let checks = doctor(&process.ports()).await;
+    let clock = checks.iter().find(|check| check.name == "clock").ok_or("no such check")?;
+    assert_eq!(
+        (clock.state, clock.detail.as_str()),
+        (State::Fail, "beside the services' this machine's is 61.5 to 61.5 s behind")
+    );
     Ok(())
 }
 
