@@ -134,7 +134,7 @@ impl Intake {
         let first = start_message(pipeline, job);
         if !is_started(pipeline, job) {
             let in_hand = InHand { queue: &self.queue, delivery, stop };
-            self.crew.pass_on(pipeline, vec![first], &self.outbox, in_hand).await?;
+            self.crew.pass_on(pipeline, &job.tenant, vec![first], &self.outbox, in_hand).await?;
         }
         let (id, tenant, status) = (&job.job_id, &job.tenant, job.status.as_str());
         tracing::info!(job = %id, %tenant, receives = delivery.receives, to = status, "accepted");
@@ -184,7 +184,8 @@ impl Intake {
             body.truncate(body.floor_char_boundary(KEPT_BYTES_MAX));
         }
         // Not by the outbox: a batch may be no larger than one message, and this one may be as large as that.
-        let sent = self.ports.queues.send(&QueueName::new(REJECTED_QUEUE), &[Outgoing { body, attributes }]).await?;
+        let letter = Outgoing { body, attributes, group: delivery.group.clone() };
+        let sent = self.ports.queues.send(&QueueName::new(REJECTED_QUEUE), &[letter]).await?;
         sent.into_iter().collect()
     }
 

@@ -38,6 +38,7 @@ fn delivery(message_id: &str, body: &str) -> Delivery {
         receives: 1,
         body: body.to_owned(),
         attributes: std::collections::BTreeMap::new(),
+        group: None,
         sent_at: None,
         hidden_for: None,
     }

@@ -111,7 +111,7 @@ impl Handler for Notify {
         let body = serde_json::to_string(&event).map_err(|error| Failure::fail("Unwritable", error))?;
         let attributes = [("type", event.kind.to_owned()), ("idempotency_key", event.idempotency_key.clone())];
         let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        attempt.send(&QueueName::new(NOTIFICATIONS_QUEUE), Outgoing { body, attributes }).await?;
+        attempt.send(&QueueName::new(NOTIFICATIONS_QUEUE), Outgoing { body, attributes, group: None }).await?;
         tracing::info!(job = %job.job_id, closing = number, kind = event.kind, "notified");
         Ok(Output::default())
     }

@@ -73,18 +73,21 @@ impl Queues for SqsQueues {
             .visibility_timeout(seconds_up(hide))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
             .message_attribute_names("All");
         let output = request.send().await.map_err(|error| port_error(format!("receive from queue {queue}"), error))?;
         let read = |message: aws_sdk_sqs::types::Message| {
-            let system = |name| message.attributes().and_then(|all| all.get(&name)?.parse().ok());
-            let receives = system(MessageSystemAttributeName::ApproximateReceiveCount);
+            let system = |name| message.attributes().and_then(|all| all.get(&name));
+            let number = |name| system(name).and_then(|text| text.parse().ok());
+            let receives = number(MessageSystemAttributeName::ApproximateReceiveCount);
             let attributes = message.message_attributes.iter().flatten();
             let attributes = attributes.filter_map(|(name, value)| Some((name.clone(), value.string_value.clone()?)));
             Some(Delivery {
                 // A count that is missing must not pass for a first delivery.
                 receives: receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(2),
                 attributes: attributes.collect(),
-                sent_at: system(MessageSystemAttributeName::SentTimestamp).map(Time),
+                group: system(MessageSystemAttributeName::MessageGroupId).cloned(),
+                sent_at: number(MessageSystemAttributeName::SentTimestamp).map(Time),
                 message_id: message.message_id?,
                 receipt: Receipt(message.receipt_handle?),
                 body: message.body.unwrap_or_default(),
@@ -101,6 +104,7 @@ impl Queues for SqsQueues {
         let mut request = self.client.send_message_batch().queue_url(self.url(queue));
         for (index, message) in messages.iter().enumerate() {
             let mut entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(&message.body);
+            entry = entry.set_message_group_id(message.group.clone());
             for (name, value) in &message.attributes {
                 let value = MessageAttributeValue::builder()
                     .data_type("String")

@@ -15,7 +15,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use crate::decide::entry;
-use crate::ids::{ShardId, TaskId, Which};
+use crate::ids::{ShardId, TaskId, Tenant, Which};
 use crate::limits::{
     ABOUT_EMPTY, CLOCK_SKEW_MAX, LOOK_INTERVAL_MAX, LOOK_INTERVAL_MIN, NOTIFY_FOR, PATIENCE, RESENDS_IN_BACKLOG_MAX,
     WAIT_INTERVAL_MAX,
@@ -66,6 +66,8 @@ pub struct Outlook {
 pub struct Suspect {
     /// The message, as whoever lost it would have sent it.
     pub message: Message,
+    /// Whose job it is.
+    pub tenant: Tenant,
     /// Since when it should have been visible.
     pub since: Time,
 }
@@ -93,10 +95,10 @@ pub fn follow_up(pipeline: &Pipeline, write: &Write, job: &Job) -> Vec<Message> 
 /// Which suspects of one queue to send again, given how many messages wait there and how many the sweep has sent again
 /// there before: all where it is about empty, else those that stand still longest, [`RESENDS_IN_BACKLOG_MAX`] in all.
 #[must_use]
-pub fn choose(mut suspects: Vec<Suspect>, visible: u64, sent_before: usize) -> Vec<Message> {
+pub fn choose(mut suspects: Vec<Suspect>, visible: u64, sent_before: usize) -> Vec<Suspect> {
     suspects.sort_by_key(|suspect| suspect.since);
     let most = if visible <= ABOUT_EMPTY { usize::MAX } else { RESENDS_IN_BACKLOG_MAX.saturating_sub(sent_before) };
-    suspects.into_iter().take(most).map(|suspect| suspect.message).collect()
+    suspects.into_iter().take(most).collect()
 }
 
 /// A job that runs: what is complete, or out of time, is closed; whatever is ready and stands still is a suspect.
@@ -111,7 +113,7 @@ fn look_running(seen: Seen<'_>, now: Time) -> Looking {
     }
     let open = open(seen);
     let rests = open.is_empty() && pipeline.waits().any(|(step, _)| wait::waiting(pipeline, step, job).is_some());
-    let mut outlook = if rests { Outline::resting(now) } else { Outline::new(now) };
+    let mut outlook = if rests { Outline::resting(job, now) } else { Outline::new(job, now) };
     wait::look_by(pipeline, job).into_iter().for_each(|at| outlook.look_at(at));
     for Open { id, step, is_recorded, scheduled } in open {
         let task = tasks.get(&id);
@@ -175,7 +177,7 @@ fn look_closed(seen: Seen<'_>, now: Time) -> Looking {
         return Looking::Quiet(Outlook::default());
     };
     let task = tasks.get(&id);
-    let mut outlook = Outline::new(now);
+    let mut outlook = Outline::new(job, now);
     if let Some(task) = task.filter(|task| redrive::is_told(pipeline, job, Some(task))) {
         let last = task.attempts.last();
         let ended_at = last.map_or(closing.at, |last| last.ended_at);
@@ -254,18 +256,19 @@ fn interval(standing: Duration) -> Duration {
 /// An outlook in the making.
 struct Outline {
     now: Time,
+    tenant: Tenant,
     suspects: Vec<Suspect>,
     next: Time,
 }
 
 impl Outline {
-    fn new(now: Time) -> Self {
-        Self { now, suspects: Vec::new(), next: now.plus(LOOK_INTERVAL_MAX) }
+    fn new(job: &Job, now: Time) -> Self {
+        Self { now, tenant: job.tenant.clone(), suspects: Vec::new(), next: now.plus(LOOK_INTERVAL_MAX) }
     }
 
     /// Of a job that only waits: it has no message that could be lost.
-    fn resting(now: Time) -> Self {
-        Self { next: now.plus(WAIT_INTERVAL_MAX), ..Self::new(now) }
+    fn resting(job: &Job, now: Time) -> Self {
+        Self { next: now.plus(WAIT_INTERVAL_MAX), ..Self::new(job, now) }
     }
 
     fn look_at(&mut self, at: Time) {
@@ -279,7 +282,7 @@ impl Outline {
             return self.look_at(patient_until);
         }
         self.look_at(self.now.plus(interval(self.now.since(visible))));
-        self.suspects.push(Suspect { message, since: visible });
+        self.suspects.push(Suspect { message, tenant: self.tenant.clone(), since: visible });
     }
 
     fn end(self) -> Outlook {

@@ -30,7 +30,7 @@ pub async fn cancel(ports: &Ports, job: &JobId, reason: &str) -> Result<Canceled
         match plan(&pipeline, &there, reason, ports.clock.now()) {
             Canceling::TooLate(status) => return Err(OpsError::TooLate { job: job.clone(), status }),
             Canceling::Notify(message) => {
-                send(ports, message.as_slice()).await?;
+                send(ports, &there, message.as_slice()).await?;
                 return Ok(canceled);
             }
             Canceling::Write(write) => match ports.table.commit(job, &write).await? {

@@ -246,7 +246,7 @@ fn outgoing(held: &Held) -> Outgoing {
     let first = attributes.get(ORIGINAL_ID).or_else(|| attributes.get("message_id")).unwrap_or(&held.letter.id).clone();
     attributes.retain(|name, _| !OF_DEATH.contains(&name.as_str()));
     attributes.insert(ORIGINAL_ID.to_owned(), first);
-    Outgoing { body: held.letter.body.clone(), attributes }
+    Outgoing { body: held.letter.body.clone(), attributes, group: held.delivery.group.clone() }
 }
 
 struct Held {

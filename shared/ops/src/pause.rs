@@ -56,7 +56,7 @@ async fn change(ports: &Ports, job: &JobId, step: Option<&StepName>, asked: Aske
         match planned {
             Pausing::Is => {
                 let due = if asked == Asked::Resume { messages(&pipeline, &there) } else { Vec::new() };
-                send(ports, &due).await?;
+                send(ports, &there, &due).await?;
                 return Ok(Changed { is_again, sent: due.len() });
             }
             Pausing::Refused(refused) => return Err(refusal(job, &refused, asked)),

@@ -85,13 +85,13 @@ pub async fn redrive(ports: &Ports, job: &JobId, from: Option<&StepName>) -> Res
 /// The job that was just opened, or before: its ready tasks are sent.
 async fn opened(ports: &Ports, pipeline: &Pipeline, job: &Job, plan: Vec<StepPlan>) -> Result<Redriven, OpsError> {
     let messages = messages(pipeline, job);
-    send(ports, &messages).await?;
+    send(ports, job, &messages).await?;
     Ok(Redriven { is_again: plan.is_empty(), plan, sent: messages.len() })
 }
 
 /// Sends the notification of a closing, and waits until it is recorded: the job then.
 async fn notified(ports: &Ports, job: &Job, message: &Message) -> Result<Job, OpsError> {
-    send(ports, core::slice::from_ref(message)).await?;
+    send(ports, job, core::slice::from_ref(message)).await?;
     let began = Instant::now();
     loop {
         let now = ports.table.load_job(&job.job_id).await?.ok_or_else(|| OpsError::no_job(&job.job_id))?;

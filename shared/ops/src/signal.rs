@@ -39,7 +39,7 @@ pub async fn signal(ports: &Ports, job: &JobId, name: &str, payload: Option<&str
     for _ in 0..COMMITS_MAX {
         match plan_signal(&pipeline, &there, name, payload, ports.clock.now()) {
             Signaling::Is { done, messages } => {
-                send(ports, &messages).await?;
+                send(ports, &there, &messages).await?;
                 return Ok(Signaled { is_again, at: done.at, payload: done.payload, sent: messages.len() });
             }
             Signaling::Refused(refused) => return Err(refusal(job, &refused, "signaled")),
@@ -74,7 +74,7 @@ pub async fn reject(ports: &Ports, job: &JobId, reason: &str) -> Result<Canceled
     for _ in 0..COMMITS_MAX {
         match plan_reject(&pipeline, &there, APPROVE, reason, ports.clock.now()) {
             Rejecting::Notify(message) => {
-                send(ports, message.as_slice()).await?;
+                send(ports, &there, message.as_slice()).await?;
                 return Ok(canceled);
             }
             Rejecting::Refused(refused) => return Err(refusal(job, &refused, "rejected")),

@@ -46,6 +46,8 @@ pub struct Prepared {
     pub body: String,
     /// The hash of its content, as the part `input` holds it.
     pub content_hash: String,
+    /// Whose job it is.
+    pub tenant: String,
 }
 
 /// What became of a submission.
@@ -79,7 +81,8 @@ pub fn prepare(wish: &Wish, clock: &dyn Clock) -> Result<Prepared, OpsError> {
     let job = JobId::try_from(id).map_err(|error| OpsError::Invalid { reasons: vec![error.to_string()] })?;
     let body = serde_json::to_string(&request)
         .map_err(|error| PortError::new("write the submission", PortErrorKind::Invalid).because(error))?;
-    Ok(Prepared { job, body, content_hash: request.content_hash() })
+    let tenant = request.tenant().to_owned();
+    Ok(Prepared { job, body, content_hash: request.content_hash(), tenant })
 }
 
 /// Sends a submission to intake. Sending the same again is safe: it stays one job.
@@ -96,7 +99,7 @@ pub async fn submit(ports: &Ports, prepared: &Prepared) -> Result<Sent, OpsError
         None => Sent::New,
     };
     let queue = QueueName::new(INTAKE_QUEUE);
-    let answers = ports.queues.send(&queue, &[Outgoing::new(prepared.body.clone())]).await?;
+    let answers = ports.queues.send(&queue, &[Outgoing { group: Some(prepared.tenant.clone()), ..Outgoing::new(prepared.body.clone()) }]).await?;
     for answer in answers {
         answer?;
     }

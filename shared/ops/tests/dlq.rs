@@ -16,7 +16,7 @@ type Tried<T = ()> = Result<T, Box<dyn Error>>;
 
 async fn put(sim: &Sim, queue: &str, body: &str, attributes: &[(&str, &str)]) -> Tried {
     let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let message = Outgoing { body: body.to_owned(), attributes: attributes.collect() };
+    let message = Outgoing { body: body.to_owned(), attributes: attributes.collect(), group: None };
     sim.observer().queues.send(&QueueName::new(queue), &[message]).await?.into_iter().collect::<Result<(), _>>()?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::future::{BoxFuture, join_all};
-use qsketch_core::{Message, Pipeline};
+use qsketch_core::{Message, Pipeline, Tenant};
 
 use crate::batch::Outbox;
 use crate::consume::Fate;
@@ -62,6 +62,7 @@ impl Crew {
     pub async fn pass_on(
         &self,
         pipeline: &Pipeline,
+        tenant: &Tenant,
         messages: Vec<Message>,
         outbox: &Outbox,
         in_hand: InHand<'_>,
@@ -79,7 +80,7 @@ impl Crew {
             }) else {
                 return Ok(());
             };
-            outbox.send(&QueueName::new(message.task.step().as_str()), Outgoing::new(message.body())).await
+            outbox.send(&QueueName::new(message.task.step().as_str()), Outgoing::task(&message, tenant)).await
         });
         join_all(passed).await.into_iter().collect()
     }

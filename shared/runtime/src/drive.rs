@@ -394,7 +394,9 @@ impl Worker {
             match act {
                 Act::Send(messages) => {
                     tracing::info!(job = %message.job, task = %message.task, to = names(&messages), "send");
-                    self.crew.pass_on(pipeline, messages, &self.outbox, in_hand).await?;
+                    // Nothing is sent for a job that is not known.
+                    let Some(job) = drive.job() else { return Ok(Fate::Leave) };
+                    self.crew.pass_on(pipeline, &job.tenant, messages, &self.outbox, in_hand).await?;
                 }
                 Act::Acknowledge => return Ok(Fate::Delete),
                 Act::Hide(until) => return Ok(Fate::Hide(until.since(self.ports.clock.now()))),
@@ -523,7 +525,7 @@ pub fn dead_letter(queue: &QueueName, delivery: &Delivery, reason: &str) -> Outg
         ("message_id".to_owned(), delivery.original_id().to_owned()),
         ("receives".to_owned(), delivery.receives.to_string()),
     ]);
-    Outgoing { body: delivery.body.clone(), attributes }
+    Outgoing { body: delivery.body.clone(), attributes, group: delivery.group.clone() }
 }
 
 /// The longest reason of a dead letter, in characters.

@@ -97,7 +97,7 @@ async fn renew(queue: &QueueName, outbox: &Outbox, delivery: &Delivery, span: Du
     let body = body.unwrap_or_else(|_| delivery.body.clone());
     let mut attributes = delivery.attributes.clone();
     attributes.insert(ORIGINAL_ID.to_owned(), delivery.original_id().to_owned());
-    let copy = Outgoing { body, attributes };
+    let copy = Outgoing { body, attributes, group: delivery.group.clone() };
     outbox.send(queue, copy).await?;
     tracing::info!(%queue, message_id = delivery.message_id, receives = delivery.receives, would_rest_secs = span.as_secs(), "replaced by a fresh copy");
     Ok(Fate::Delete)

@@ -215,6 +215,7 @@ mod tests {
             receives: 1,
             body: String::new(),
             attributes: std::collections::BTreeMap::new(),
+            group: None,
             sent_at: None,
             hidden_for: None,
         }

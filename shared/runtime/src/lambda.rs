@@ -141,6 +141,7 @@ async fn consume(
 ) -> Option<String> {
     let receives = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(2);
     let sent_at = record.attributes.get("SentTimestamp").and_then(|millis| millis.parse().ok()).map(Time);
+    let group = record.attributes.get("MessageGroupId").cloned();
     let attributes = record.message_attributes.into_iter();
     let delivery = Delivery {
         message_id: record.message_id.clone(),
@@ -148,6 +149,7 @@ async fn consume(
         receives,
         body: record.body,
         attributes: attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect(),
+        group,
         sent_at,
         hidden_for: None,
     };

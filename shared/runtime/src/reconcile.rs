@@ -16,7 +16,7 @@ use qsketch_core::limits::COMMITS_MAX;
 use qsketch_core::parts::check_shards;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::reconcile::{Looking, Outlook, Seen, Suspect, choose, follow_up, look};
-use qsketch_core::{Commit, Job, JobId, JobStatus, Message, Part, Pipeline, Time, Write};
+use qsketch_core::{Commit, Job, JobId, JobStatus, Message, Part, Pipeline, Tenant, Time, Write};
 use serde::Serialize;
 
 use crate::batch::Outbox;
@@ -216,7 +216,7 @@ impl Sweep<'_> {
                     tracing::info!(job = %due.job, what, "mended");
                     deeds.push(what);
                     if let Part::Job(now) = &part {
-                        self.send(follow_up(&pipeline, &write, now)).await?;
+                        self.send(&now.tenant, follow_up(&pipeline, &write, now)).await?;
                     }
                     put(&mut parts, &write, part);
                 }
@@ -267,9 +267,10 @@ impl Sweep<'_> {
         }
         let mut sent = 0;
         if self.mode == Mode::Mend {
-            let sends = stream::iter(chosen.into_iter().map(|message| async {
+            let sweep = &*self;
+            let sends = stream::iter(chosen.into_iter().map(|Suspect { message, tenant, .. }| async move {
                 let job = message.job.clone();
-                (job, self.send(vec![message]).await)
+                (job, sweep.send(&tenant, vec![message]).await)
             }));
             let answers: Vec<_> = sends.buffer_unordered(PAGE_MAX).collect().await;
             for (job, answer) in answers {
@@ -281,7 +282,7 @@ impl Sweep<'_> {
                 }
             }
         } else {
-            for message in &chosen {
+            for Suspect { message, .. } in &chosen {
                 swept.tell(Deed { job: message.job.clone(), what: format!("send {} again", message.task) });
             }
             sent = chosen.len();
@@ -294,9 +295,9 @@ impl Sweep<'_> {
         self.queues.insert(queue, lane);
     }
 
-    async fn send(&self, messages: Vec<Message>) -> Result<(), PortError> {
+    async fn send(&self, tenant: &Tenant, messages: Vec<Message>) -> Result<(), PortError> {
         let send = |message: Message| async move {
-            self.outbox.send(&queue_of(&message), Outgoing::new(message.body())).await
+            self.outbox.send(&queue_of(&message), Outgoing::task(&message, tenant)).await
         };
         join_all(messages.into_iter().map(send)).await.into_iter().collect()
     }

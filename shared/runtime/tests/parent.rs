@@ -187,6 +187,7 @@ fn delivery(receipt: &str, body: &str) -> Delivery {
         receives: 1,
         body: body.to_owned(),
         attributes: std::collections::BTreeMap::new(),
+        group: None,
         sent_at: None,
         hidden_for: Some(LEASE),
     }

@@ -40,6 +40,8 @@ pub struct Waiting {
     pub body: String,
     /// The attributes.
     pub attributes: BTreeMap<String, String>,
+    /// Whose it is.
+    pub group: Option<String>,
     /// When it was sent.
     pub sent_at: Time,
     /// How often it has been received.
@@ -240,6 +242,7 @@ impl QueueSet {
                 message_id: message_id.clone(),
                 body: message.body.clone(),
                 attributes: message.attributes.clone(),
+                group: message.group.clone(),
                 sent_at: now,
                 receives: 0,
                 visible_at: now.plus(delay),
@@ -292,6 +295,7 @@ impl Queue {
                 receives: message.receives,
                 body: message.body.clone(),
                 attributes: message.attributes.clone(),
+                group: message.group.clone(),
                 sent_at: Some(message.sent_at),
                 hidden_for: Some(poll.hide),
             });

@@ -108,14 +108,15 @@ async fn a_message_comes_as_it_was_sent_and_is_gone_once_deleted(world: World) -
     let subject = Subject::new(world).await?;
     let attributes =
         BTreeMap::from([("reason".to_owned(), UNICODE.to_owned()), ("receives".to_owned(), "3".to_owned())]);
-    let message = Outgoing { body: "{\"layout\":1}".to_owned(), attributes: attributes.clone() };
+    let group = Some("tenant-1".to_owned());
+    let message = Outgoing { body: "{\"layout\":1}".to_owned(), attributes: attributes.clone(), group: group.clone() };
     let before = subject.world.ports.clock.now();
     let answers = subject.world.ports.queues.send(&subject.queue, &[message]).await?;
     ensure!(answers.len() == 1 && answers[0].is_ok(), "{answers:?}");
     let got = subject.one(HIDE).await?;
     ensure!((got.body.as_str(), got.receives) == ("{\"layout\":1}", 1), "{got:?}");
     ensure!(!got.message_id.is_empty());
-    ensure!(got.attributes == attributes, "{got:?}");
+    ensure!((&got.attributes, &got.group) == (&attributes, &group), "{got:?}");
     let sent_at = got.sent_at.context("no time of sending")?;
     // The queue's own clock.
     let apart = sent_at.since(before).max(before.since(sent_at));

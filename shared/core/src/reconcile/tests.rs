@@ -265,7 +265,7 @@ fn into_an_empty_queue_all_is_sent_and_into_a_backlog_the_longest_standing_few()
     suspects.last_mut().ok_or("none")?.since = Time(1);
     assert_eq!(choose(suspects.clone(), ABOUT_EMPTY, 0).len(), 40);
     let few = choose(suspects.clone(), ABOUT_EMPTY + 1, 0);
-    assert_eq!((few.len(), few[0].task.to_string().as_str()), (RESENDS_IN_BACKLOG_MAX, "b#39"));
+    assert_eq!((few.len(), few[0].message.task.to_string().as_str()), (RESENDS_IN_BACKLOG_MAX, "b#39"));
     assert_eq!(choose(suspects.clone(), 11, RESENDS_IN_BACKLOG_MAX - 1).len(), 1);
     assert!(choose(suspects, 11, RESENDS_IN_BACKLOG_MAX).is_empty());
     Ok(())

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{
-    Commit, Input, Job, JobId, Offset, Pipeline, Shard, ShardId, StepName, Task, TaskId, Tenant, Time, Write,
+    Commit, Input, Job, JobId, Message, Offset, Pipeline, Shard, ShardId, StepName, Task, TaskId, Tenant, Time, Write,
 };
 
 pub use error::{PortError, PortErrorKind, Remedy};
@@ -253,6 +253,8 @@ pub struct Delivery {
     pub body: String,
     /// Its attributes: of a dead letter, why it is one.
     pub attributes: BTreeMap<String, String>,
+    /// Whose it is, as its sender said.
+    pub group: Option<String>,
     /// When it was sent, by the queue's clock, where that is known.
     pub sent_at: Option<Time>,
     /// For how long it is hidden from others, where the receiver asked for it; none where something else received it.
@@ -277,13 +279,21 @@ pub struct Outgoing {
     pub body: String,
     /// Attributes, such as the reason of a dead letter.
     pub attributes: BTreeMap<String, String>,
+    /// Whose it is: what SQS shares a queue out by (its fair queues). It orders nothing.
+    pub group: Option<String>,
 }
 
 impl Outgoing {
-    /// A message without attributes.
+    /// A message without attributes, of nobody.
     #[must_use]
     pub fn new(body: String) -> Self {
-        Self { body, attributes: BTreeMap::new() }
+        Self { body, attributes: BTreeMap::new(), group: None }
+    }
+
+    /// The message of a task, as this tenant's.
+    #[must_use]
+    pub fn task(message: &Message, tenant: &Tenant) -> Self {
+        Self { group: Some(tenant.as_str().to_owned()), ..Self::new(message.body()) }
     }
 }
 

@@ -199,7 +199,7 @@ async fn a_message_that_waits_long_never_runs_out_of_receives() {
     let (rough, stopper, running) = run(&stage);
     let queue = QueueName::new("q");
     let attributes = BTreeMap::from([("trace".to_owned(), "t-1".to_owned())]);
-    let message = Outgoing { body: "wait".to_owned(), attributes };
+    let message = Outgoing { body: "wait".to_owned(), attributes, group: Some("t".to_owned()) };
     stage.sim.observer().queues.send(&queue, &[message]).await.unwrap()[0].as_ref().unwrap();
     let received = || rough.consumed.lock().unwrap().len();
     stage.until("it was received 2,000 times", |_| received() >= 2_000).await;
@@ -207,6 +207,7 @@ async fn a_message_that_waits_long_never_runs_out_of_receives() {
     running.await.unwrap().unwrap();
     let consumed = rough.consumed.lock().unwrap();
     assert!(consumed.iter().all(|delivery| delivery.attributes["trace"] == "t-1" && delivery.body == "wait"));
+    assert!(consumed.iter().all(|delivery| delivery.group.as_deref() == Some("t")), "it stays its tenant's");
     assert!(consumed.iter().all(|delivery| delivery.original_id() == consumed[0].message_id), "it keeps its first id");
     assert_eq!(consumed.iter().map(|delivery| delivery.receives).max(), Some(RECEIVES_FRESH));
     assert_eq!(stage.sim.messages(&queue).len(), 1, "there is one of it");
@@ -226,6 +227,7 @@ async fn a_fresh_copy_of_a_task_does_not_say_what_the_job_was() {
         receives: RECEIVES_FRESH,
         body: known.body(),
         attributes: BTreeMap::new(),
+        group: None,
         sent_at: None,
         hidden_for: None,
     };
