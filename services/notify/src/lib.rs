@@ -133,6 +133,7 @@ mod tests {
             error_type: Some("StartToClose".to_owned()),
             error: Some(ErrorText::from("ended after 300 s by its StartToClose timeout")),
             result: None,
+            refund: None,
         };
         let event = Notification::of(&JobId::try_from("j1")?, &Tenant::try_from("t")?, 0, &closing);
         assert_eq!(
@@ -152,6 +153,7 @@ mod tests {
             error_type: Some("Canceled".to_owned()),
             error: Some(ErrorText::from("the lesson was postponed")),
             result: None,
+            refund: None,
         };
         let event = Notification::of(&JobId::try_from("j1")?, &Tenant::try_from("t")?, 0, &closing);
         assert_eq!(
