@@ -83,12 +83,12 @@ def deploy(cloud, stack, profile):
 
 
 def ensure_refund_secret(ssm, stack):
-    """Makes the secret of refund tokens unless it is there; another one would void the tokens that customers hold. Returns its name."""
+    """Makes the secret of refund tokens unless it is there: a notification under way could not repeat its token with another one. Returns its name."""
     name = f"/qsketch/{stack.name}/refund-secret"
     try:
         # CloudFormation makes no SecureString, so no template does this.
         ssm.put_parameter(Name=name, Type="SecureString", Overwrite=False, Value=secrets.token_hex(REFUND_SECRET_BYTES),
-                          Description="What qsketch makes refund tokens from: do not change it, outstanding tokens die with it")
+                          Description="What qsketch makes refund tokens from: to change it makes notifications fail that are under way")
     except botocore.exceptions.ClientError as error:
         if error.response["Error"]["Code"] != "ParameterAlreadyExists":
             raise Failure(f"parameter {name} cannot be made: {error}") from error
