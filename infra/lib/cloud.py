@@ -1,6 +1,7 @@
 """Deploys the templates with CloudFormation change sets: to AWS and to a local stack alike."""
 
 import os
+import secrets
 import time
 
 import binaries
@@ -12,6 +13,8 @@ from stack import REGION, ROOT, Failure, lease_secs, say
 
 PARTS = ("data", "queues", "functions")
 DEPLOY_SECS = 900
+# As many as the hash that the tokens are made with.
+REFUND_SECRET_BYTES = 32
 # What cannot be undone: such a change to the data stack is for a person to make.
 LOSES_DATA = ("True", "Conditional")
 
@@ -72,10 +75,26 @@ def deploy(cloud, stack, profile):
         "Architecture": binaries.architecture(profile),
         "LogFilter": os.environ.get("QSKETCH_LOG") or "info",
         "LeaseSecs": lease_secs(),
+        "RefundSecretParameter": ensure_refund_secret(cloud.client("ssm"), stack),
         **{name: outputs[name] for name in ("Table", "Bucket", "CodeBucket", "QueueUrlPrefix")},
         **{f"{name.title().replace('-', '')}Code": key for name, key in codes.items()},
     })
     return outputs
+
+
+def ensure_refund_secret(ssm, stack):
+    """Makes the secret of refund tokens unless it is there: a notification under way could not repeat its token with another one. Returns its name."""
+    name = f"/qsketch/{stack.name}/refund-secret"
+    try:
+        # CloudFormation makes no SecureString, so no template does this.
+        ssm.put_parameter(Name=name, Type="SecureString", Overwrite=False, Value=secrets.token_hex(REFUND_SECRET_BYTES),
+                          Description="What qsketch makes refund tokens from: to change it makes notifications fail that are under way")
+    except botocore.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] != "ParameterAlreadyExists":
+            raise Failure(f"parameter {name} cannot be made: {error}") from error
+    else:
+        say(f"{name}: made")
+    return name
 
 
 def outputs(cloud, stack):

@@ -100,6 +100,18 @@ class LocalStack(unittest.TestCase):
                 config = functions.get_function_configuration(FunctionName=outputs[f"{name.title().replace('-', '')}Function"])
                 self.assertLessEqual(config["Timeout"], 30)
 
+    def test_the_refund_secret_is_made_once_and_kept(self):
+        ssm = self.cloud.client("ssm")
+        name = f"/qsketch/{self.stack.name}/refund-secret"
+        before = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+        self.assertEqual(before["Type"], "SecureString")
+        self.assertRegex(before["Value"], "^[0-9a-f]{64}$")
+        self.assertEqual(cloud.ensure_refund_secret(ssm, self.stack), name)
+        after = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+        self.assertEqual((after["Value"], after["Version"]), (before["Value"], before["Version"]))
+        config = self.cloud.client("lambda").get_function_configuration(FunctionName=f"qsketch-{self.stack.name}-notify")
+        self.assertEqual(config["Environment"]["Variables"]["QSKETCH_REFUND_SECRET_PARAMETER"], name)
+
     def test_outputs_and_logs_answer(self):
         self.assertEqual(json.loads(script("outputs", self.stack, "--json"))["Table"], f"qsketch-{self.stack.name}")
         script("logs", self.stack, "--lines", "1")

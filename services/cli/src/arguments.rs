@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use clap::{Args, Parser, Subcommand};
 use qsketch_core::time::millis_up;
-use qsketch_core::{JobId, JobStatus, StepName, TaskId, Tenant, Time};
+use qsketch_core::{JobId, JobStatus, Reference, StepName, TaskId, Tenant, Time};
 use qsketch_ops::Cursor;
 use qsketch_ops::list::{EXAMINED_MAX, LIMIT_DEFAULT};
 use qsketch_video::request::TENANT_DEFAULT;
@@ -21,7 +21,7 @@ Exit codes:
     0  done
     1  anything that is not listed here, such as a check of doctor that fails
     2  the arguments, the submission or the settings are wrong, or the settings name something that is not there
-    4  no such job, letter, log or file
+    4  no such job, letter, log, file or refund token
     5  the table, the queues or the bucket can't be reached
     6  the credentials are missing or not allowed to do this
    10  the job FAILED
@@ -61,6 +61,8 @@ pub enum Command {
     Cancel(Cancel),
     /// Run a FAILED, TIMED_OUT or CANCELED job again, from what failed or from a step
     Redrive(Redrive),
+    /// Redeem the refund token of a job that failed, once per job
+    Refund(Refund),
     /// Pause a job, or one step of it: what runs goes on, nothing new begins
     Pause(Pause),
     /// Resume a paused job, or one step of it
@@ -239,6 +241,41 @@ pub struct Redrive {
     /// Change nothing: tell what would be reused, what would run, and why
     #[arg(long)]
     pub dry_run: bool,
+
+    /// Also where its refund was redeemed: else such a job is not run again
+    #[arg(long)]
+    pub after_refund: bool,
+}
+
+/// Arguments of `refund`.
+#[derive(Clone, Debug, Args)]
+pub struct Refund {
+    /// What to do with it
+    #[command(subcommand)]
+    pub what: RefundCommand,
+}
+
+/// What to do with a refund token.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RefundCommand {
+    /// Redeem a token: of all who try, now or later, one gets 0
+    Redeem(Redeem),
+}
+
+/// Arguments of `refund redeem`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The event generation.failed carries the token. It is good until it expires, the job is COMPLETED, or the job was refunded: once,
+however often it failed. While a redriven job runs it is refused. Paying back is not done here: pay when this ends with 0. Where the
+answer was lost, try again with the same --reference: it says whether it was done before. Two payments must not share a reference.")]
+pub struct Redeem {
+    /// The token, qsr1.JOB.CLOSING.CODE; `-` reads it from standard input
+    #[arg(allow_hyphen_values = true)]
+    pub token: String,
+
+    /// What your own books call this refund, such as the payment's id: 1 to 64 of A-Z a-z 0-9 _ -; a new one without it
+    #[arg(long)]
+    pub reference: Option<Reference>,
 }
 
 /// Arguments of `pause` and `resume`.

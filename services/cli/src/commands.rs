@@ -4,13 +4,14 @@ use core::time::Duration;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use qsketch_core::redrive::StepPlan;
+use qsketch_core::redrive::{IfRefunded, StepPlan};
+use qsketch_core::refund::{Redemption, Token};
 use qsketch_core::story::Story;
-use qsketch_core::{JobId, JobStatus, StepName, Time};
+use qsketch_core::{JobId, JobStatus, Reference, StepName, Time};
 use qsketch_ops::list::DAYS_DEFAULT;
 use qsketch_ops::{
-    Canceled, Changed, Check, Deleted, Downloaded, Listing, Log, LogName, OpsError, Prepared, Query, Redriven, Sent,
-    Signaled, State, Until, Wish,
+    Canceled, Changed, Check, Deleted, Downloaded, Listing, Log, LogName, OpsError, Prepared, Query, Redeemed,
+    Redriven, Sent, Signaled, State, Until, Wish,
 };
 use qsketch_runtime::Ports;
 use qsketch_runtime::config::{Environment, Settings, SettingsError};
@@ -19,8 +20,8 @@ use qsketch_video::pipeline::APPROVE;
 use serde::Serialize;
 
 use crate::arguments::{
-    Approve, Arguments, Cancel, Command, Delete, Download, List, Logs, Pause, Reconcile, Redrive, Reject, Show, Signal,
-    Submit, When,
+    Approve, Arguments, Cancel, Command, Delete, Download, List, Logs, Pause, Reconcile, Redrive, Refund,
+    RefundCommand, Reject, Show, Signal, Submit, When,
 };
 use crate::exit::{Exit, Problem};
 use crate::output::Output;
@@ -40,6 +41,7 @@ pub(crate) async fn run(arguments: &Arguments, environment: &Environment, output
         Command::Show(asked) => show(asked, &ports(environment).await?, output).await,
         Command::Cancel(asked) => cancel(asked, &ports(environment).await?, output).await,
         Command::Redrive(asked) => redrive(asked, &ports(environment).await?, output).await,
+        Command::Refund(asked) => refund(asked, environment, output).await,
         Command::Pause(asked) => pause(asked, &ports(environment).await?, output).await,
         Command::Resume(asked) => resume(asked, &ports(environment).await?, output).await,
         Command::Signal(asked) => signal(asked, &ports(environment).await?, output).await,
@@ -86,6 +88,17 @@ struct RedrivenDocument<'a> {
     is_again: bool,
     sent: usize,
     plan: &'a [StepPlan],
+}
+
+#[derive(Serialize)]
+struct RedeemedLine<'a> {
+    layout: u32,
+    what: &'static str,
+    job: &'a str,
+    closing: u32,
+    reference: &'a str,
+    at: Time,
+    is_again: bool,
 }
 
 #[derive(Serialize)]
@@ -291,10 +304,11 @@ fn canceled_line(job: &JobId, canceled: Canceled, output: &Output) -> Result<Exi
 
 async fn redrive(asked: &Redrive, ports: &Ports, output: &Output) -> Result<Exit, Problem> {
     let (job, from) = (&asked.job, asked.from.as_ref());
+    let refunded = if asked.after_refund { IfRefunded::Redrive } else { IfRefunded::Refuse };
     let redriven = if asked.dry_run {
-        qsketch_ops::preview(ports, job, from).await?
+        qsketch_ops::preview_with(ports, job, from, refunded).await?
     } else {
-        qsketch_ops::redrive(ports, job, from).await?
+        qsketch_ops::redrive_with(ports, job, from, refunded).await?
     };
     let Redriven { is_again, plan, sent } = &redriven;
     if output.is_json {
@@ -312,6 +326,42 @@ async fn redrive(asked: &Redrive, ports: &Ports, output: &Output) -> Result<Exit
         (true, false) => output.say("nothing was changed; without --dry-run the job runs again like this"),
         (false, true) => output.say(&format!("job {job} was opened again before; sent once more: {sent} tasks")),
         (false, false) => output.say(&format!("job {job} runs again; sent: {sent} tasks (qsketch show {job})")),
+    }
+    Ok(Exit::Done)
+}
+
+async fn refund(asked: &Refund, environment: &Environment, output: &Output) -> Result<Exit, Problem> {
+    let RefundCommand::Redeem(asked) = &asked.what;
+    let text = if asked.token == "-" { from_stdin(output)? } else { asked.token.clone() };
+    let token = Token::try_from(text.as_str()).map_err(|error| Problem::Usage(error.to_string()))?;
+    let ports = ports(environment).await?;
+    let reference = match &asked.reference {
+        Some(reference) => reference.clone(),
+        None => Reference::try_from(ports.clock.nonce()).map_err(|error| Problem::Other(error.to_string()))?,
+    };
+    let redeemed = qsketch_ops::redeem(&ports, &token, &reference).await?;
+    let Redeemed { is_again, job, redemption } = &redeemed;
+    let Redemption { closing, at, reference } = redemption;
+    if output.is_json {
+        let (job, closing, at, is_again) = (job.as_str(), *closing, *at, *is_again);
+        let reference = reference.as_str();
+        output.json_line(&RedeemedLine {
+            layout: JSON_LAYOUT,
+            what: "refunded",
+            job,
+            closing,
+            reference,
+            at,
+            is_again,
+        })?;
+        return Ok(Exit::Done);
+    }
+    output.data(&format!("{reference}\n"))?;
+    if *is_again {
+        output.say(&format!("job {job} was refunded before under this reference, at {at}: do not pay it twice"));
+    } else {
+        output
+            .say(&format!("job {job} is refunded, by the token of closing {closing}, under the reference {reference}"));
     }
     Ok(Exit::Done)
 }

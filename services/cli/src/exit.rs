@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use qsketch_core::JobStatus;
+use qsketch_core::refund::Refused;
 use qsketch_ops::OpsError;
 use qsketch_runtime::PortErrorKind;
 use qsketch_runtime::config::SettingsError;
@@ -82,13 +83,14 @@ impl Problem {
             Self::Ops(error) => match error {
                 OpsError::Invalid { .. } | OpsError::BadQuestion { .. } => Exit::Usage,
                 OpsError::IdTaken { .. } => Exit::Rejected,
-                OpsError::NotFound { .. } => Exit::NotFound,
+                OpsError::NotFound { .. } | OpsError::NoRefund { refusal: Refused::Unknown, .. } => Exit::NotFound,
                 OpsError::NoVideo { status: JobStatus::Running | JobStatus::Completed, .. } => Exit::Other,
                 OpsError::NoVideo { status, .. } => exit_of(*status),
                 OpsError::NotTaken { .. } | OpsError::Stalled { .. } | OpsError::NotNotified { .. } => Exit::Stalled,
                 OpsError::Damaged { .. }
                 | OpsError::File { .. }
                 | OpsError::TooLate { .. }
+                | OpsError::NoRefund { .. }
                 | OpsError::Refused { .. } => Exit::Other,
                 OpsError::Port(error) => exit_of_port(error.kind),
             },
@@ -178,6 +180,8 @@ mod tests {
             (Problem::Ops(OpsError::BadQuestion { problem: String::new() }), 2),
             (port(PortErrorKind::Missing), 2),
             (Problem::Ops(OpsError::no_job(&job)), 4),
+            (Problem::Ops(OpsError::NoRefund { job: job.clone(), refusal: Refused::Unknown }), 4),
+            (Problem::Ops(OpsError::NoRefund { job: job.clone(), refusal: Refused::Completed }), 1),
             (port(PortErrorKind::Unavailable), 5),
             (port(PortErrorKind::Throttled), 5),
             (port(PortErrorKind::Denied), 6),

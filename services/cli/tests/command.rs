@@ -194,10 +194,10 @@ fn the_docs_hold_the_help_texts_as_they_are() -> Tried {
     };
     section("qsketch", command.clone().render_help().to_string());
     for inner in command.get_subcommands_mut().filter(|inner| inner.get_name() != "help") {
-        section(&format!("qsketch {}", inner.get_name()), inner.render_help().to_string());
-        let outer = inner.get_name().to_owned();
+        let name = format!("qsketch {}", inner.get_name());
+        section(&name, inner.render_help().to_string());
         for nested in inner.get_subcommands_mut().filter(|nested| nested.get_name() != "help") {
-            section(&format!("qsketch {outer} {}", nested.get_name()), nested.render_help().to_string());
+            section(&format!("{name} {}", nested.get_name()), nested.render_help().to_string());
         }
     }
     text.push_str(DOCS_TAIL);

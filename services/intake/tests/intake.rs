@@ -118,6 +118,7 @@ async fn close(sim: &Sim, name: &str) {
         error_type: None,
         error: None,
         result: None,
+        refund: None,
     };
     sim.observer().table.commit(&id(name), &Write::Close { closing: 0, entry }).await.unwrap();
 }

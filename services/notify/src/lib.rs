@@ -1,9 +1,18 @@
 //! The finalizer: one event per closing, made from the closing alone, so that every repetition is the same event.
+//!
+//! A failed one carries a refund token. It is made from a secret, and its hash is recorded in the closing before the event
+//! leaves ([`qsketch_core::refund`]).
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use qsketch_aws::SecretParameter;
 use qsketch_core::decide::Output;
+use qsketch_core::refund::Secret;
 use qsketch_core::{Closing, Failure, JobId, Tenant, Verdict};
+use qsketch_runtime::attempt::failure_of;
 use qsketch_runtime::ports::Outgoing;
+use qsketch_runtime::refund::Refund;
 use qsketch_runtime::{Attempt, Handler, QueueName};
 use serde::Serialize;
 
@@ -35,9 +44,33 @@ pub struct Notification {
     /// What failed, for `generation.failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureNote>,
+    /// What pays it back, for `generation.failed`; none where no secret is configured, and once the job was refunded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refund: Option<RefundNote>,
     /// Why it was canceled, for `generation.canceled`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// A refund token, whole: whoever reads the event may redeem it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct RefundNote {
+    /// The token.
+    pub token: String,
+    /// From when on it can't be redeemed, RFC 3339 in UTC.
+    pub expires_at: String,
+}
+
+impl core::fmt::Debug for RefundNote {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "RefundNote(until {})", self.expires_at)
+    }
+}
+
+impl From<Refund> for RefundNote {
+    fn from(refund: Refund) -> Self {
+        Self { token: refund.token.text().to_owned(), expires_at: refund.expires_at.to_string() }
+    }
 }
 
 /// What failed.
@@ -87,6 +120,7 @@ impl Notification {
             layout: EVENT_LAYOUT,
             kind,
             reason,
+            refund: None,
             idempotency_key: format!("{job}/{number}"),
             job: job.to_string(),
             tenant: tenant.to_string(),
@@ -97,8 +131,45 @@ impl Notification {
     }
 }
 
-/// The finalizer.
-pub struct Notify;
+/// Where the secret of refund tokens comes from.
+#[async_trait]
+pub trait SecretSource: Send + Sync + 'static {
+    /// The secret.
+    ///
+    /// # Errors
+    /// [`Failure`], to be tried again: it can't be read now, or is none.
+    async fn secret(&self) -> Result<Secret, Failure>;
+}
+
+#[async_trait]
+impl SecretSource for Secret {
+    async fn secret(&self) -> Result<Secret, Failure> {
+        Ok(self.clone())
+    }
+}
+
+#[async_trait]
+impl SecretSource for SecretParameter {
+    async fn secret(&self) -> Result<Secret, Failure> {
+        // Never final: a parameter that is missing, forbidden or too short is mended by a person, and the event waits for it.
+        let retry = |error: Failure| Failure::retry(&error.error_type, error.error);
+        let text = self.read().await.map_err(|error| retry(failure_of(&error)))?;
+        Secret::try_from(text).map_err(|error| Failure::retry("BadSecret", error))
+    }
+}
+
+/// The finalizer. Without a source of secrets its events carry no refund token.
+pub struct Notify {
+    secrets: Option<Arc<dyn SecretSource>>,
+}
+
+impl Notify {
+    /// The finalizer; `secrets` gives what refund tokens are made from.
+    #[must_use]
+    pub const fn new(secrets: Option<Arc<dyn SecretSource>>) -> Self {
+        Self { secrets }
+    }
+}
 
 #[async_trait]
 impl Handler for Notify {
@@ -107,7 +178,10 @@ impl Handler for Notify {
             return Err(Failure::fail("NoClosing", format!("{} is no closing of this job", attempt.task())));
         };
         let job = attempt.job();
-        let event = Notification::of(&job.job_id, &job.tenant, number, closing);
+        let mut event = Notification::of(&job.job_id, &job.tenant, number, closing);
+        if let Some(secrets) = self.secrets.as_ref().filter(|_| event.failure.is_some()) {
+            event.refund = attempt.refund(&secrets.secret().await?).await?.map(RefundNote::from);
+        }
         let body = serde_json::to_string(&event).map_err(|error| Failure::fail("Unwritable", error))?;
         let attributes = [("type", event.kind.to_owned()), ("idempotency_key", event.idempotency_key.clone())];
         let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -133,6 +207,7 @@ mod tests {
             error_type: Some("StartToClose".to_owned()),
             error: Some(ErrorText::from("ended after 300 s by its StartToClose timeout")),
             result: None,
+            refund: None,
         };
         let event = Notification::of(&JobId::try_from("j1")?, &Tenant::try_from("t")?, 0, &closing);
         assert_eq!(
@@ -152,6 +227,7 @@ mod tests {
             error_type: Some("Canceled".to_owned()),
             error: Some(ErrorText::from("the lesson was postponed")),
             result: None,
+            refund: None,
         };
         let event = Notification::of(&JobId::try_from("j1")?, &Tenant::try_from("t")?, 0, &closing);
         assert_eq!(

@@ -34,7 +34,7 @@ where
 /// The kind of a service's error, by its code and, for codes not listed, by its HTTP status.
 ///
 /// # Source
-/// "Common errors" and the error lists of the DynamoDB, SQS and S3 API references, read 2026-11-22.
+/// "Common errors" and the error lists of the DynamoDB, SQS, S3 and Systems Manager API references, read 2026-11-22.
 pub(crate) fn kind_of(code: &str, status: u16) -> PortErrorKind {
     // SQS puts a legacy prefix before its codes.
     let code = code.rsplit(['.', '#']).next().unwrap_or(code);
@@ -90,6 +90,7 @@ pub(crate) fn kind_of(code: &str, status: u16) -> PortErrorKind {
         | "QueueDoesNotExist"
         | "NonExistentQueue"
         | "NoSuchBucket"
+        | "ParameterNotFound"
         | "TableNotFoundException" => PortErrorKind::Missing,
         "ItemCollectionSizeLimitExceededException" | "BatchRequestTooLong" | "EntityTooLarge" => {
             PortErrorKind::TooLarge
@@ -132,6 +133,7 @@ mod tests {
             ("ThrottlingException", 400, PortErrorKind::Throttled),
             ("com.amazonaws.dynamodb#ProvisionedThroughputExceededException", 400, PortErrorKind::Throttled),
             ("AWS.SimpleQueueService.NonExistentQueue", 400, PortErrorKind::Missing),
+            ("ParameterNotFound", 400, PortErrorKind::Missing),
             ("TransactionConflictException", 400, PortErrorKind::Unavailable),
             ("ExpiredTokenException", 400, PortErrorKind::Unavailable),
             ("BadDigest", 400, PortErrorKind::Unavailable),

@@ -1,4 +1,4 @@
-//! The ports on DynamoDB, SQS and S3: the only crate that names an `aws-*` crate.
+//! The ports on DynamoDB, SQS and S3, and secrets in Parameter Store: the only crate that names an `aws-*` crate.
 //!
 //! Which cloud it speaks to is decided by the SDK's own environment (`AWS_ENDPOINT_URL`, region, credentials); nothing
 //! here asks where it runs.
@@ -10,6 +10,7 @@ pub mod host;
 mod lists;
 mod meter;
 mod operator;
+mod parameter;
 mod queues;
 mod shards;
 mod store;
@@ -27,6 +28,7 @@ use qsketch_runtime::ports::Ports;
 
 pub use eraser::AwsEraser;
 pub use meter::{Meter, Metered};
+pub use parameter::SecretParameter;
 pub use queues::SqsQueues;
 pub use store::S3Store;
 pub use table::DynamoTable;

@@ -1,9 +1,10 @@
-//! The writes of the part `job` that people and the reconciler make: reopening, pausing, the next look, and the end of its
+//! The writes of the part `job` that people and the reconciler make: reopening, pausing, refunds, the next look, and the end of its
 //! time in the table.
 
 use qsketch_core::parts::Pause;
+use qsketch_core::refund::{Issued, Redemption};
 use qsketch_core::write::Reopened;
-use qsketch_core::{Commit, JobId, TaskId, Time};
+use qsketch_core::{Commit, JobId, JobStatus, TaskId, Time};
 use qsketch_runtime::ports::PortError;
 
 use crate::table::{Condition, DynamoTable, JOB, number, text};
@@ -12,15 +13,27 @@ impl DynamoTable {
     pub(crate) async fn reopen(
         &self,
         job: &JobId,
-        closing: u32,
-        finalizer: &TaskId,
-        is_notified: bool,
+        (closing, is_refunded): (u32, bool),
+        (finalizer, is_notified): (&TaskId, bool),
         set: &Reopened,
     ) -> Result<Commit, PortError> {
-        let condition = if is_notified {
-            "#status <> :running AND #closing = :closing AND attribute_exists(#done.#finalizer)"
-        } else {
-            "#status <> :running AND #closing = :closing AND attribute_not_exists(#done.#finalizer)"
+        let condition = match (is_notified, is_refunded) {
+            (true, false) => {
+                "#status <> :running AND #closing = :closing AND attribute_exists(#done.#finalizer) AND \
+                 attribute_not_exists(#refunded)"
+            }
+            (true, true) => {
+                "#status <> :running AND #closing = :closing AND attribute_exists(#done.#finalizer) AND \
+                 attribute_exists(#refunded)"
+            }
+            (false, false) => {
+                "#status <> :running AND #closing = :closing AND attribute_not_exists(#done.#finalizer) AND \
+                 attribute_not_exists(#refunded)"
+            }
+            (false, true) => {
+                "#status <> :running AND #closing = :closing AND attribute_not_exists(#done.#finalizer) AND \
+                 attribute_exists(#refunded)"
+            }
         };
         let condition = Condition::new(condition)
             .of_closing(closing)
@@ -33,6 +46,7 @@ impl DynamoTable {
             .name("#check_at", "check_at")
             .name("#paused", "paused")
             .name("#generations", "generations")
+            .name("#refunded", "refunded")
             .value(":next", number(closing.saturating_add(1)))
             .value(":done", self.attribute(job, &set.done)?)
             .value(":folded", self.attribute(job, &set.folded)?)
@@ -78,6 +92,33 @@ impl DynamoTable {
             .name("#expires_at", "expires_at")
             .value(":expires_at", number(expires_at));
         self.update(job, JOB, "SET #expires_at = :expires_at", condition).await
+    }
+
+    pub(crate) async fn issue(&self, job: &JobId, closing: u32, issued: &Issued) -> Result<Commit, PortError> {
+        let entry = format!("#closings[{closing}]");
+        let condition = format!(
+            "#status <> :running AND #closing = :closing AND attribute_not_exists(#refunded) AND \
+             attribute_exists({entry}.#verdict) AND attribute_not_exists({entry}.#refund)"
+        );
+        let condition = Condition::new(condition)
+            .of_closing(closing)
+            .name("#closings", "closings")
+            .name("#verdict", "verdict")
+            .name("#refund", "refund")
+            .name("#refunded", "refunded")
+            .value(":issued", self.attribute(job, issued)?);
+        self.update(job, JOB, &format!("SET {entry}.#refund = :issued"), condition).await
+    }
+
+    pub(crate) async fn redeem(&self, job: &JobId, closing: u32, redemption: &Redemption) -> Result<Commit, PortError> {
+        let condition = Condition::new(
+            "#status <> :running AND #status <> :completed AND #closing = :closing AND attribute_not_exists(#refunded)",
+        )
+        .of_closing(closing)
+        .name("#refunded", "refunded")
+        .value(":completed", text(JobStatus::Completed.as_str()))
+        .value(":redemption", self.attribute(job, redemption)?);
+        self.update(job, JOB, "SET #refunded = :redemption", condition).await
     }
 
     pub(crate) async fn look(&self, job: &JobId, seen: Time, next: Option<Time>) -> Result<Commit, PortError> {

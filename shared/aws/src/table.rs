@@ -1,5 +1,6 @@
 //! The job table on DynamoDB: one item per part, one conditional write per decision.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -103,7 +104,7 @@ impl DynamoTable {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item))
-            .condition_expression(condition.expression)
+            .condition_expression(condition.expression.as_ref())
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
             .set_return_consumed_capacity(self.capacity())
@@ -139,7 +140,7 @@ impl DynamoTable {
             .key("job_id", text(job.as_str()))
             .key("part", text(part))
             .update_expression(update)
-            .condition_expression(condition.expression)
+            .condition_expression(condition.expression.as_ref())
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
             .return_values(ReturnValue::AllNew)
@@ -423,11 +424,13 @@ impl Table for DynamoTable {
             Write::Fold { shard, closing, at, close } => self.fold(job, shard, *closing, *at, close.as_ref()).await,
             Write::RecordFinal { task, closing, done } => self.record_final(job, task, *closing, done).await,
             Write::Close { closing, entry } => self.close(job, *closing, entry).await,
-            Write::Reopen { closing, finalizer, is_notified, set } => {
-                self.reopen(job, *closing, finalizer, *is_notified, set).await
+            Write::Reopen { closing, finalizer, is_notified, is_refunded, set } => {
+                self.reopen(job, (*closing, *is_refunded), (finalizer, *is_notified), set).await
             }
             Write::Pause { closing, changes, set } => self.pause(job, *closing, *changes, set).await,
             Write::Expire { closing, expires_at } => self.expire(job, *closing, *expires_at).await,
+            Write::Issue { closing, issued } => self.issue(job, *closing, issued).await,
+            Write::Redeem { closing, redemption } => self.redeem(job, *closing, redemption).await,
             Write::Look { seen, next } => self.look(job, *seen, *next).await,
         }
     }
@@ -482,14 +485,14 @@ fn stands_on(footing: &Footing) -> Condition {
 
 /// A condition with its names and values. Every name is a placeholder: many are reserved words.
 pub(crate) struct Condition {
-    expression: &'static str,
+    expression: Cow<'static, str>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
 }
 
 impl Condition {
-    pub(crate) fn new(expression: &'static str) -> Self {
-        Self { expression, names: HashMap::new(), values: HashMap::new() }
+    pub(crate) fn new(expression: impl Into<Cow<'static, str>>) -> Self {
+        Self { expression: expression.into(), names: HashMap::new(), values: HashMap::new() }
     }
 
     /// The names and values of a condition on `#status`, `:running`, `#closing` and `:closing`.

@@ -48,6 +48,7 @@ pub(crate) fn entry(task: Option<TaskId>, reason: &str, now: Time) -> Closing {
         error_type: Some(CANCELED.to_owned()),
         error: Some(ErrorText::from(reason)),
         result: None,
+        refund: None,
     }
 }
 

@@ -94,6 +94,11 @@ text_id!(
     Owner, "owner", "1 to 64 of the characters A-Z a-z 0-9 _ -", |text| word(text, 64)
 );
 
+text_id!(
+    /// What a person's own books call a refund, such as a payment's id: 1 to 64 of `A-Z a-z 0-9 _ -`.
+    Reference, "reference", "1 to 64 of the characters A-Z a-z 0-9 _ -", |text| word(text, 64)
+);
+
 fn plain_name(text: &str) -> bool {
     text.len() <= 40
         && text.starts_with(|c: char| c.is_ascii_lowercase())

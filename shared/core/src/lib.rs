@@ -12,6 +12,7 @@
 //!   decide     event in, next step of the drive out
 //!   cancel     what to do to cancel a job, as it is now
 //!   redrive    what to do to run a closed job again, and what that means for each step
+//!   refund     the token of a failed closing, and what to do to redeem it
 //!   pause      what to do to pause and resume a job or a step of it
 //!   reconcile  what to mend of a job that nobody may be at work on
 //!   wait       what a signal does, and what is due when a time is over
@@ -39,6 +40,7 @@ pub mod pause;
 pub mod pipeline;
 pub mod reconcile;
 pub mod redrive;
+pub mod refund;
 pub mod route;
 pub mod shard;
 pub mod size;
@@ -50,7 +52,7 @@ pub mod write;
 pub use cancel::{Canceling, cancel};
 pub use decide::{Act, Drive, Event, Step, decide};
 pub use failure::{ErrorText, Failure, Remedy};
-pub use ids::{IdError, JobId, Owner, ShardId, SignalName, StepName, TaskId, Tenant};
+pub use ids::{IdError, JobId, Owner, Reference, ShardId, SignalName, StepName, TaskId, Tenant};
 pub use message::{Message, MessageError};
 pub use offset::Offset;
 pub use parts::{Attempt, Closing, Done, Input, Job, JobStatus, Outcome, Part, Refusal, Task, Verdict};

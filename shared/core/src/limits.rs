@@ -128,6 +128,22 @@ pub const NOTIFY_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// DynamoDB developer guide, "Best practices for designing and using partition keys effectively", read 2026-11-22.
 pub const CHECK_SHARDS: u32 = 16;
 
+/// How long a refund token may be redeemed, counted from the closing that it was made for. It ends sooner where the table
+/// may delete the job sooner: what was redeemed must be known for as long as a token is good.
+pub const REFUND_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// The shortest secret that refund tokens are made from: as long as the hash, so that guessing it is no way in.
+///
+/// # Source
+/// RFC 2104, section 3, "Keys": less than the hash's length is strongly discouraged.
+pub const SECRET_BYTES_MIN: usize = 32;
+
+/// The longest secret that refund tokens are made from: what a parameter of the standard tier holds.
+///
+/// # Source
+/// Systems Manager user guide, "Managing parameter tiers": 4 KB, read 2026-11-27.
+pub const SECRET_BYTES_MAX: usize = 4_096;
+
 const _: () = assert!(INLINE_WIDTH_MAX >= 1 && WIDTH_MAX >= INLINE_WIDTH_MAX, "a mapped step may have one element");
 const _: () = assert!(CRASHES_MAX >= CRASHES_IN_COMPANY_MAX, "a crash in company is not charged");
 const _: () = assert!(SHARD_WIDTH >= 1, "a shard holds a record");

@@ -19,6 +19,7 @@ use crate::limits::{
     PATIENCE, RELEASES_MAX,
 };
 use crate::pipeline::{Pipeline, PipelineHash};
+use crate::refund::{Issued, Redemption};
 use crate::shard::Shard;
 use crate::time::Time;
 
@@ -123,6 +124,9 @@ pub struct Closing {
     /// Where the result is, for a completed job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+    /// What is kept of its refund token, for a failed job whose notification was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund: Option<Issued>,
 }
 
 /// Why a submission was refused.
@@ -175,6 +179,9 @@ pub struct Job {
     /// Where its result is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+    /// When its refund was redeemed, and by which token: once for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunded: Option<Redemption>,
     /// Why it was refused, for [`JobStatus::Rejected`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
@@ -210,6 +217,7 @@ impl Job {
             reopened_at: None,
             paused: None,
             result: None,
+            refunded: None,
             refusal: None,
             check_shard: Some(check_shard(&id)),
             check_at: Some(first_check(pipeline, now)),

@@ -17,6 +17,7 @@ use crate::limits::{CLOSINGS_MAX, REDRIVE_ROOM};
 use crate::message::Message;
 use crate::parts::{Job, JobStatus, Task, check_shard, first_check};
 use crate::pipeline::{CheckedStep, Pipeline};
+use crate::refund::Redemption;
 use crate::route::{self, Also};
 use crate::shard::Shard;
 use crate::time::Time;
@@ -54,6 +55,13 @@ pub enum Refused {
     /// It is complete.
     #[error("it is COMPLETED: submit it under a new id to make it again")]
     Completed,
+    /// Its refund was redeemed.
+    #[error(
+        "its refund was redeemed at {}, under the reference {}: whoever runs it again gives it away; to do so all the same: \
+         --after-refund",
+        .0.at, .0.reference
+    )]
+    Refunded(Redemption),
     /// Its submission was refused.
     #[error("its submission was REJECTED: there is nothing to run; send the submission again, mended, under a new id")]
     Rejected,
@@ -95,6 +103,29 @@ pub fn redrive(
     from: Option<&StepName>,
     now: Time,
 ) -> Redriving {
+    redrive_with(pipeline, job, finalizer, from, IfRefunded::Refuse, now)
+}
+
+/// What becomes of a redrive of a job whose refund was redeemed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfRefunded {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// The job runs again all the same.
+    Redrive,
+}
+
+/// As [`redrive`]; where the job's refund was redeemed, `refunded` says what to do.
+#[must_use]
+pub fn redrive_with(
+    pipeline: &Pipeline,
+    job: &Job,
+    finalizer: Option<&Task>,
+    from: Option<&StepName>,
+    refunded: IfRefunded,
+    now: Time,
+) -> Redriving {
     let expires_at = Time(job.expires_at.saturating_mul(1_000));
     let deadline = now.plus(pipeline.job_timeout());
     let refused = match job.status {
@@ -105,7 +136,9 @@ pub fn redrive(
         JobStatus::Rejected => Some(Refused::Rejected),
         JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled => None,
     };
+    let redeemed = job.refunded.clone().filter(|_| refunded == IfRefunded::Refuse);
     let refused = refused
+        .or_else(|| redeemed.map(Refused::Refunded))
         .or_else(|| (job.closings.len() >= CLOSINGS_MAX).then_some(Refused::TooOften))
         .or_else(|| (deadline.plus(REDRIVE_ROOM) > expires_at).then_some(Refused::ExpiresSoon { expires_at }))
         .or_else(|| from.and_then(|from| check_from(pipeline, job, from).err()));
@@ -118,7 +151,8 @@ pub fn redrive(
     let message = comes_first.then(|| Message::to(pipeline, job, told.clone()));
     let set = Box::new(reopened(pipeline, job, from, deadline, now));
     let is_notified = is_notified || comes_first;
-    let write = Write::Reopen { closing: job.closing, finalizer: told, is_notified, set };
+    let is_refunded = job.refunded.is_some();
+    let write = Write::Reopen { closing: job.closing, finalizer: told, is_notified, is_refunded, set };
     match message {
         Some(message) => Redriving::Notify { message, then: write },
         None => Redriving::Write(write),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::ids::{JobId, ShardId, TaskId, Which};
 use crate::parts::{Attempt, Closing, Done, Job, JobStatus, Pause, Progress, Refusal, Task, Verdict};
 use crate::pipeline::{CheckedStep, Pipeline};
+use crate::refund::Redemption;
 use crate::route;
 use crate::shard::Shard;
 use crate::time::Time;
@@ -132,6 +133,9 @@ pub struct Story {
     /// What of it is paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Pause>,
+    /// When its refund was redeemed, and by which token. That one was issued stands with the closing, as its hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refunded: Option<Redemption>,
     /// Why it was refused.
     pub refusal: Option<Refusal>,
     /// Its tasks, in the graph's order, the finalizer's last.
@@ -177,6 +181,7 @@ pub fn tell(
         earlier,
         reopened_at: job.reopened_at,
         paused: job.paused.clone().filter(|pause| job.status == JobStatus::Running && !pause.is_over()),
+        refunded: job.refunded.clone(),
         refusal: job.refusal.clone(),
         tasks: told,
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::ids::{Owner, ShardId, StepName, TaskId};
 use crate::limits::LAYOUT;
 use crate::parts::{Closing, Done, Input, Job, JobStatus, Part, Pause, Task};
+use crate::refund::{Issued, Redemption};
 use crate::shard::Shard;
 use crate::time::Time;
 
@@ -124,7 +125,7 @@ pub enum Write {
         /// The closing.
         entry: Closing,
     },
-    /// A redrive: on a closed job of this closing, whose finalizer is recorded or not, as it was seen.
+    /// A redrive: on a closed job of this closing, whose finalizer is recorded or not and which is refunded or not, as it was seen.
     Reopen {
         /// The number of the closing that it is closed with.
         closing: u32,
@@ -132,6 +133,8 @@ pub enum Write {
         finalizer: TaskId,
         /// Whether that is recorded: nothing else of a closed job changes.
         is_notified: bool,
+        /// Whether its refund was redeemed.
+        is_refunded: bool,
         /// The job as it becomes.
         set: Box<Reopened>,
     },
@@ -150,6 +153,20 @@ pub enum Write {
         closing: u32,
         /// When the table may delete the part `job`, in seconds since the epoch.
         expires_at: u64,
+    },
+    /// What is kept of a refund token: on a closed job of this closing, which keeps none yet, and that is not refunded.
+    Issue {
+        /// The number of the closing.
+        closing: u32,
+        /// What is kept.
+        issued: Issued,
+    },
+    /// The redemption of a refund token: on a closed job of this closing that is not COMPLETED and not refunded.
+    Redeem {
+        /// The number of the closing that it is closed with; the token may be an earlier one's.
+        closing: u32,
+        /// The redemption.
+        redemption: Redemption,
     },
     /// When to look after a job again: on one that was to be looked after at that time. Of several that look, one wins.
     Look {
@@ -210,6 +227,8 @@ impl Write {
             Self::Reopen { .. } => "reopen",
             Self::Pause { .. } => "pause",
             Self::Expire { .. } => "expire",
+            Self::Issue { .. } => "issue",
+            Self::Redeem { .. } => "redeem",
             Self::Look { .. } => "look",
         }
     }
@@ -294,8 +313,10 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
                 Part::Job(job)
             })
         }
-        (Write::Reopen { closing, finalizer, is_notified, set }, Some(Part::Job(job))) => {
-            let is_same = job.closing == *closing && job.done.contains_key(finalizer) == *is_notified;
+        (Write::Reopen { closing, finalizer, is_notified, is_refunded, set }, Some(Part::Job(job))) => {
+            let is_same = job.closing == *closing
+                && job.done.contains_key(finalizer) == *is_notified
+                && job.refunded.is_some() == *is_refunded;
             let holds = job.status != JobStatus::Running && is_same;
             holds.then(|| {
                 let mut job = job.clone();
@@ -325,6 +346,23 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
                 Part::Job(job)
             })
         }
+        (Write::Issue { closing, issued }, Some(Part::Job(job))) => {
+            let holds = job.status != JobStatus::Running && job.closing == *closing && job.refunded.is_none();
+            let bare = job.closings.get(*closing as usize).is_some_and(|entry| entry.refund.is_none());
+            (holds && bare).then(|| {
+                let mut job = job.clone();
+                job.closings[*closing as usize].refund = Some(issued.clone());
+                Part::Job(job)
+            })
+        }
+        (Write::Redeem { closing, redemption }, Some(Part::Job(job))) => {
+            let is_over = !matches!(job.status, JobStatus::Running | JobStatus::Completed);
+            (is_over && job.closing == *closing && job.refunded.is_none()).then(|| {
+                let mut job = job.clone();
+                job.refunded = Some(redemption.clone());
+                Part::Job(job)
+            })
+        }
         (Write::Look { seen, next }, Some(Part::Job(job))) => (job.check_at == Some(*seen)).then(|| {
             let mut job = job.clone();
             job.check_at = *next;
@@ -342,6 +380,8 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
             | Write::Reopen { .. }
             | Write::Pause { .. }
             | Write::Expire { .. }
+            | Write::Issue { .. }
+            | Write::Redeem { .. }
             | Write::Look { .. },
             _,
         ) => None,
@@ -391,7 +431,7 @@ mod tests {
     }
 
     fn entry(verdict: Verdict, task: Option<TaskId>) -> Closing {
-        Closing { verdict, at: Time(6), task, attempt: None, error_type: None, error: None, result: None }
+        Closing { verdict, at: Time(6), task, attempt: None, error_type: None, error: None, result: None, refund: None }
     }
 
     fn record(task: &str, closing: u32, attempt: u32) -> Result<Write, crate::ids::IdError> {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use qsketch_core::cancel::{Canceling, cancel};
-use qsketch_core::ids::{JobId, Owner, StepName, TaskId, Tenant};
+use qsketch_core::ids::{JobId, Owner, Reference, StepName, TaskId, Tenant};
 use qsketch_core::message::Message;
 use qsketch_core::parts::{
     Attempt, Closing, Done, Input, Job, Lease, Outcome, Part, Progress, Refusal, Task, Verdict, expires_at,
@@ -23,6 +23,7 @@ use qsketch_core::parts::{
 use qsketch_core::pause::{Pausing, pause, resume};
 use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec, Timeouts, Wait};
 use qsketch_core::redrive::{Redriving, redrive};
+use qsketch_core::refund::{Issuing, Redeeming, Secret, Token, issue, redeem};
 use qsketch_core::shard::Shard;
 use qsketch_core::time::Time;
 use qsketch_core::wait::{Signaling, signal};
@@ -278,6 +279,7 @@ fn a_completed_job_is_kept_with_its_result_and_without_a_check() -> Tried<()> {
         error_type: None,
         error: None,
         result: job.result.clone(),
+        refund: None,
     });
     (job.check_shard, job.check_at) = (None, None);
     keeps("job-completed.json", &job)
@@ -300,6 +302,7 @@ fn failed_closing() -> Tried<Closing> {
         error_type: Some("RenderFailed".to_owned()),
         error: Some("scene 2: NameError: name 'Circel' is not defined".into()),
         result: None,
+        refund: None,
     })
 }
 
@@ -332,6 +335,23 @@ fn a_redriven_job_is_kept_with_its_generations() -> Tried<()> {
         return Err("a failed job can be redriven".into());
     };
     keeps("job-redriven.json", &written(job, &write)?)
+}
+
+#[test]
+fn a_refunded_job_is_kept_with_the_hash_of_its_token() -> Tried<()> {
+    let secret = Secret::try_from("a secret of no less than thirty-two bytes")?;
+    let mut job = running()?;
+    job.status = Verdict::Failed.status();
+    job.closings.push(failed_closing()?);
+    let Issuing::Write(write) = issue(&secret, &job, 0, at(401)) else { return Err("no write".into()) };
+    job = written(job, &write)?;
+    let token = Token::new(&secret, &job.job_id, 0, at(400));
+    let text = "qsr1.demo-1.0.b7f4167bf5f3b4637faf18fcc2fe28ab4230666ae7e83e7e7fd4c217bf49321e";
+    assert_eq!(token.text(), text, "a token that was told stays good in every later release");
+    let Redeeming::Write(write) = redeem(&job, &token, &Reference::try_from("payment-7")?, at(86_400)) else {
+        return Err("a failed job is refunded".into());
+    };
+    keeps("job-refunded.json", &written(job, &write)?)
 }
 
 #[test]

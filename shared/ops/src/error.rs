@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::path::PathBuf;
 
+use qsketch_core::refund::Refused as NoRefund;
 use qsketch_core::{JobId, JobStatus};
 use qsketch_runtime::PortError;
 use thiserror::Error;
@@ -63,6 +64,14 @@ pub enum OpsError {
         verb: &'static str,
         /// Why not, and what to do.
         reason: String,
+    },
+    /// A refund token can't be redeemed.
+    #[error("the refund token of job {job} can't be redeemed: {refusal}")]
+    NoRefund {
+        /// The job.
+        job: JobId,
+        /// Why not.
+        refusal: NoRefund,
     },
     /// The notification of the job's closing was sent, and is not recorded yet.
     #[error(
@@ -138,6 +147,13 @@ impl OpsError {
             Self::NoVideo { .. } => "no_video",
             Self::TooLate { .. } => "too_late",
             Self::Refused { .. } => "refused",
+            Self::NoRefund { refusal, .. } => match refusal {
+                NoRefund::Unknown => "refund_unknown",
+                NoRefund::Redeemed(_) => "refund_redeemed",
+                NoRefund::Completed => "refund_void",
+                NoRefund::Runs => "refund_running",
+                NoRefund::Expired(_) => "refund_expired",
+            },
             Self::NotNotified { .. } => "not_notified",
             Self::NotTaken { .. } => "not_taken",
             Self::Stalled { .. } => "stalled",

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use qsketch_core::limits::COMMITS_MAX;
-use qsketch_core::redrive::{Redriving, Refused, StepPlan, messages, outline, redrive as plan};
+use qsketch_core::redrive::{IfRefunded, Redriving, Refused, StepPlan, messages, outline, redrive_with as plan};
 use qsketch_core::{Commit, Job, JobId, Message, Part, Pipeline, StepName, TaskId};
 use qsketch_runtime::Ports;
 use tokio::time::{Instant, sleep};
@@ -34,11 +34,24 @@ pub struct Redriven {
 /// # Errors
 /// As [`redrive`]; nothing is written or sent.
 pub async fn preview(ports: &Ports, job: &JobId, from: Option<&StepName>) -> Result<Redriven, OpsError> {
+    preview_with(ports, job, from, IfRefunded::Refuse).await
+}
+
+/// As [`preview`]; where the job's refund was redeemed, `refunded` says what to do.
+///
+/// # Errors
+/// As [`redrive`]; nothing is written or sent.
+pub async fn preview_with(
+    ports: &Ports,
+    job: &JobId,
+    from: Option<&StepName>,
+    refunded: IfRefunded,
+) -> Result<Redriven, OpsError> {
     let parts = ports.table.load_parts(job).await?;
     let there = parts.job.ok_or_else(|| OpsError::no_job(job))?;
     let pipeline = load_pipeline(ports, &there.pipeline_hash, job).await?;
     let told = TaskId::closing(pipeline.finalizer().name.clone(), there.closing);
-    match plan(&pipeline, &there, parts.tasks.get(&told), from, ports.clock.now()) {
+    match plan(&pipeline, &there, parts.tasks.get(&told), from, refunded, ports.clock.now()) {
         Redriving::Write(write) | Redriving::Notify { then: write, .. } => {
             let plan = outline(&pipeline, &there, &parts.shards, from, &write);
             Ok(Redriven { is_again: false, plan, sent: 0 })
@@ -57,13 +70,26 @@ pub async fn preview(ports: &Ports, job: &JobId, from: Option<&StepName>) -> Res
 /// [`OpsError::NotFound`]; [`OpsError::Refused`] and [`OpsError::BadQuestion`] with the reason; [`OpsError::NotNotified`];
 /// [`OpsError::Port`]: to redrive again then mends what is missing.
 pub async fn redrive(ports: &Ports, job: &JobId, from: Option<&StepName>) -> Result<Redriven, OpsError> {
+    redrive_with(ports, job, from, IfRefunded::Refuse).await
+}
+
+/// As [`redrive`]; where the job's refund was redeemed, `refunded` says what to do.
+///
+/// # Errors
+/// As [`redrive`].
+pub async fn redrive_with(
+    ports: &Ports,
+    job: &JobId,
+    from: Option<&StepName>,
+    refunded: IfRefunded,
+) -> Result<Redriven, OpsError> {
     let parts = ports.table.load_parts(job).await?;
     let mut there = parts.job.ok_or_else(|| OpsError::no_job(job))?;
     let pipeline = load_pipeline(ports, &there.pipeline_hash, job).await?;
     for _ in 0..COMMITS_MAX {
         let told = TaskId::closing(pipeline.finalizer().name.clone(), there.closing);
         let finalizer = ports.table.load_task(job, &told).await?;
-        let write = match plan(&pipeline, &there, finalizer.as_ref(), from, ports.clock.now()) {
+        let write = match plan(&pipeline, &there, finalizer.as_ref(), from, refunded, ports.clock.now()) {
             Redriving::Write(write) => write,
             Redriving::Running => return opened(ports, &pipeline, &there, Vec::new()).await,
             Redriving::Refused(refused) => return Err(refusal(job, &refused)),

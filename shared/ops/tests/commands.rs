@@ -248,6 +248,7 @@ async fn following_reports_each_change_once_and_ends_with_the_closing() -> Tried
                 error_type: None,
                 error: None,
                 result: None,
+                refund: None,
             };
             ports.table.commit(&job.job_id, &qsketch_core::Write::Close { closing: 0, entry }).await
         }

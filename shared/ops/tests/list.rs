@@ -36,6 +36,7 @@ async fn filled(count: u64, every: u64) -> Tried<Sim> {
                 error_type: Some("Broken".to_owned()),
                 error: Some("it broke".to_owned().into()),
                 result: None,
+                refund: None,
             };
             let commit = table.commit(&id, &Write::Close { closing: 0, entry }).await?;
             assert!(matches!(commit, Commit::Written(_)));

@@ -30,6 +30,7 @@ pub mod poll;
 pub mod ports;
 pub mod process;
 pub mod reconcile;
+pub mod refund;
 pub mod shutdown;
 
 pub use attempt::{Attempt, Handler};

@@ -333,6 +333,8 @@ fn key_of(write: &Write) -> Key {
         | Write::Reopen { .. }
         | Write::Pause { .. }
         | Write::Expire { .. }
+        | Write::Issue { .. }
+        | Write::Redeem { .. }
         | Write::Look { .. } => Key::Job,
     }
 }

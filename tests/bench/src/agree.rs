@@ -266,6 +266,8 @@ fn part_name(write: &Write) -> String {
         | Write::Reopen { .. }
         | Write::Pause { .. }
         | Write::Expire { .. }
+        | Write::Issue { .. }
+        | Write::Redeem { .. }
         | Write::Look { .. } => "job".to_owned(),
     }
 }

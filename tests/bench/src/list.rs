@@ -143,7 +143,7 @@ async fn fill(ports: &Ports, which: core::ops::Range<u64>) -> Result<()> {
         let task = Some(STEPS[0].parse()?).filter(|_| n % FAILED_EVERY == FAILED_EVERY - 1);
         let error_type = task.is_some().then(|| "Broken".to_owned());
         let verdict = if task.is_some() { Verdict::Failed } else { Verdict::Completed };
-        let entry = Closing { verdict, at, task, attempt: None, error_type, error: None, result: None };
+        let entry = Closing { verdict, at, task, attempt: None, error_type, error: None, result: None, refund: None };
         ports.table.commit(&id, &Write::Close { closing: 0, entry }).await?;
         anyhow::Ok(())
     };

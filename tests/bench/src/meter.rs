@@ -257,6 +257,8 @@ impl Table for MeteredTable {
             | Write::Reopen { .. }
             | Write::Pause { .. }
             | Write::Expire { .. }
+            | Write::Issue { .. }
+            | Write::Redeem { .. }
             | Write::Look { .. } => "job".to_owned(),
             Write::RecordElement { shard, element, .. } | Write::Bury { shard, element, .. } => {
                 format!("{}#{element}", shard.step())

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use qsketch_core::limits::{ATTEMPTS_KEPT_MAX, ERROR_BYTES_MAX, PAYLOAD_BYTES_MAX, RESULT_BYTES_MAX};
 use qsketch_core::parts::{Lease, Pause, Progress};
+use qsketch_core::refund::{Issued, Redemption};
 use qsketch_core::{
-    Attempt, Closing, Done, ErrorText, Input, Job, JobId, JobStatus, Outcome, Owner, Pipeline, Refusal, StepSpec, Task,
-    TaskId, Tenant, Time, Verdict,
+    Attempt, Closing, Done, ErrorText, Input, Job, JobId, JobStatus, Outcome, Owner, Pipeline, Reference, Refusal,
+    StepSpec, Task, TaskId, Tenant, Time, Verdict,
 };
 
 /// A time of today, in milliseconds.
@@ -45,7 +46,7 @@ pub fn signaled() -> Done {
 
 /// A closing with nothing optional in it.
 pub const fn bare_closing(verdict: Verdict) -> Closing {
-    Closing { verdict, at: NOW, task: None, attempt: None, error_type: None, error: None, result: None }
+    Closing { verdict, at: NOW, task: None, attempt: None, error_type: None, error: None, result: None, refund: None }
 }
 
 /// A closing with everything in it.
@@ -58,7 +59,18 @@ pub fn full_closing(verdict: Verdict, task: &str) -> Result<Closing> {
         error_type: Some("RenderFailed".to_owned()),
         error: Some(long_error()),
         result: Some(format!("s3://bucket/{UNICODE}")),
+        refund: Some(issued()),
     })
+}
+
+/// What is kept of a refund token.
+pub fn issued() -> Issued {
+    Issued { hash: "0a".repeat(32), at: NOW, expires_at: Time(9_007_199_254_740_993) }
+}
+
+/// A redemption of the token of this closing, under this reference.
+pub fn redemption(closing: u32, reference: &str) -> Result<Redemption> {
+    Ok(Redemption { closing, at: NOW, reference: Reference::try_from(reference)? })
 }
 
 /// An error as long as an item keeps it, of characters of several bytes.
@@ -92,6 +104,7 @@ pub fn full_job(id: &JobId) -> Result<Job> {
         }),
         generations: [("step-1".try_into()?, 1), ("step-2".try_into()?, u32::MAX)].into(),
         reopened_at: Some(NOW),
+        refunded: Some(redemption(u32::MAX, "A-z_09")?),
         paused: Some(Pause {
             changes: u32::MAX,
             since: Some(NOW),

@@ -26,6 +26,9 @@ pub fn part_cases() -> Vec<Case> {
         a_signal_is_recorded_once_with_its_payload_and_keeps_a_rejection_out,
         the_finalizer_is_recorded_once_on_a_closed_job,
         a_closed_job_is_reopened_once_with_what_stays,
+        a_refund_token_is_kept_once_and_by_its_closing_alone,
+        a_refund_is_redeemed_once_and_keeps_a_redrive_out,
+        of_sixteen_redemptions_one_wins,
         a_pause_stands_on_the_one_before_and_needs_a_running_job,
         the_time_of_a_closed_job_ends_and_that_of_a_running_one_does_not,
         a_full_job_and_a_bare_one_read_back_as_written,
@@ -262,19 +265,6 @@ async fn a_closed_job_is_reopened_once_with_what_stays(world: World) -> Result<(
         Ok(Write::Fold { shard: format!("b@{generation}/0").parse()?, closing, at: NOW, close: None })
     };
     subject.written(&fold(0, 0)?).await?;
-    let reopen = |closing, is_notified, generations: &[(&str, u32)]| -> Result<Write> {
-        let generations = generations.iter().map(|(step, of)| Ok((StepName::try_from(*step)?, *of)));
-        let set = Box::new(Reopened {
-            done: [("a".parse()?, gallery::done(1, Some(3)))].into(),
-            folded: std::collections::BTreeMap::new(),
-            generations: generations.collect::<Result<_>>()?,
-            deadline: Time(NOW.0 + 7),
-            at: Time(NOW.0 + 5),
-            check_shard: "check#3".to_owned(),
-            check_at: Time(NOW.0 + 6),
-        });
-        Ok(Write::Reopen { closing, finalizer: format!("z@{closing}").parse()?, is_notified, set })
-    };
     subject.overtaken(&reopen(0, false, &[])?).await?;
     subject.written(&pausing(0, 0, 1)).await?;
     subject.written(&Write::Close { closing: 0, entry: gallery::full_closing(Verdict::Failed, "b#1")? }).await?;
@@ -289,6 +279,99 @@ async fn a_closed_job_is_reopened_once_with_what_stays(world: World) -> Result<(
     subject.written(&fold(1, 1)?).await?;
     subject.written(&Write::Close { closing: 1, entry: gallery::bare_closing(Verdict::Canceled) }).await?;
     subject.written(&reopen(1, false, &[])?).await
+}
+
+/// A redrive of a job that is not refunded, with these generations.
+fn reopen(closing: u32, is_notified: bool, generations: &[(&str, u32)]) -> Result<Write> {
+    let generations = generations.iter().map(|(step, of)| Ok((StepName::try_from(*step)?, *of)));
+    let set = Box::new(Reopened {
+        done: [("a".parse()?, gallery::done(1, Some(3)))].into(),
+        folded: std::collections::BTreeMap::new(),
+        generations: generations.collect::<Result<_>>()?,
+        deadline: Time(NOW.0 + 7),
+        at: Time(NOW.0 + 5),
+        check_shard: "check#3".to_owned(),
+        check_at: Time(NOW.0 + 6),
+    });
+    let finalizer = format!("z@{closing}").parse()?;
+    Ok(Write::Reopen { closing, finalizer, is_notified, is_refunded: false, set })
+}
+
+/// A redrive of a job that is refunded.
+fn reopen_refunded(closing: u32, is_notified: bool) -> Result<Write> {
+    let mut write = reopen(closing, is_notified, &[])?;
+    if let Write::Reopen { is_refunded, .. } = &mut write {
+        *is_refunded = true;
+    }
+    Ok(write)
+}
+
+fn close(closing: u32, verdict: Verdict) -> Write {
+    Write::Close { closing, entry: gallery::bare_closing(verdict) }
+}
+
+fn redeem(closing: u32, of: u32, reference: &str) -> Result<Write> {
+    Ok(Write::Redeem { closing, redemption: gallery::redemption(of, reference)? })
+}
+
+async fn a_refund_token_is_kept_once_and_by_its_closing_alone(world: World) -> Result<()> {
+    let issue = |closing| Write::Issue { closing, issued: gallery::issued() };
+    let mut subject = Subject::new(world.clone())?;
+    subject.overtaken(&issue(0)).await?;
+    let mut subject = Subject::begun(world.clone()).await?;
+    subject.overtaken(&issue(0)).await?;
+    subject.written(&close(0, Verdict::Failed)).await?;
+    subject.overtaken(&issue(1)).await?;
+    subject.written(&issue(0)).await?;
+    let other = qsketch_core::refund::Issued { hash: "0b".repeat(32), ..gallery::issued() };
+    subject.overtaken(&Write::Issue { closing: 0, issued: other }).await?;
+    subject.written(&reopen(0, false, &[])?).await?;
+    subject.overtaken(&issue(1)).await?;
+    subject.written(&close(1, Verdict::TimedOut)).await?;
+    subject.overtaken(&issue(0)).await?;
+    subject.written(&issue(1)).await?;
+    // A refunded job gets no further token.
+    let mut refunded = Subject::begun(world).await?;
+    refunded.written(&close(0, Verdict::Failed)).await?;
+    refunded.written(&redeem(0, 0, "p")?).await?;
+    refunded.overtaken(&issue(0)).await
+}
+
+async fn a_refund_is_redeemed_once_and_keeps_a_redrive_out(world: World) -> Result<()> {
+    for is_notified in [true, false] {
+        let mut subject = Subject::begun(world.clone()).await?;
+        subject.overtaken(&redeem(0, 0, "p-1")?).await?;
+        subject.written(&close(0, Verdict::Failed)).await?;
+        if is_notified {
+            subject.written(&record_final(0)?).await?;
+        }
+        subject.overtaken(&reopen_refunded(0, is_notified)?).await?;
+        subject.written(&reopen(0, is_notified, &[])?).await?;
+        subject.overtaken(&redeem(0, 0, "p-1")?).await?;
+        subject.written(&close(1, Verdict::Canceled)).await?;
+        if is_notified {
+            subject.written(&record_final(1)?).await?;
+        }
+        subject.overtaken(&redeem(0, 0, "p-1")?).await?;
+        subject.written(&redeem(1, 0, "p-1")?).await?;
+        subject.overtaken(&redeem(1, 0, "p-1")?).await?;
+        subject.overtaken(&reopen(1, is_notified, &[])?).await?;
+        subject.overtaken(&reopen_refunded(1, !is_notified)?).await?;
+        subject.written(&reopen_refunded(1, is_notified)?).await?;
+        subject.written(&close(2, Verdict::Failed)).await?;
+        subject.overtaken(&redeem(2, 2, "p-2")?).await?;
+    }
+    let mut completed = Subject::begun(world).await?;
+    completed.written(&close(0, Verdict::Completed)).await?;
+    completed.overtaken(&redeem(0, 0, "p-1")?).await
+}
+
+async fn of_sixteen_redemptions_one_wins(world: World) -> Result<()> {
+    let mut subject = Subject::begun(world.clone()).await?;
+    subject.written(&close(0, Verdict::Failed)).await?;
+    let redemptions = (0..RUNNERS).map(|n| redeem(0, 0, &format!("p-{n}"))).collect::<Result<_>>()?;
+    ensure!(race(&world, &subject.id, redemptions).await? == 1);
+    Ok(())
 }
 
 /// The change of a job's pauses that stands on `changes` earlier ones.

@@ -320,7 +320,7 @@ impl Book {
                 let verdict = Verdict::Completed;
                 (job.status, job.result) = (verdict.status(), None);
                 let (task, attempt, error_type, error, result) = (None, None, None, None, None);
-                job.closings.push(Closing { verdict, at: NOW, task, attempt, error_type, error, result });
+                job.closings.push(Closing { verdict, at: NOW, task, attempt, error_type, error, result, refund: None });
             }
             _ => {}
         }

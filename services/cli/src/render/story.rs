@@ -93,6 +93,9 @@ fn head(shown: &Shown, paint: Paint, text: &mut String) {
     if let Some(at) = story.reopened_at {
         say("Redriven", &format!("+{}", duration(at.since(story.created_at))));
     }
+    if let Some(refund) = refund_line(shown) {
+        say("Refund", &refund);
+    }
     if let Some(pause) = &story.paused {
         let since = |at: Time| duration(shown.now.since(at));
         let whole = pause.since.map(|at| format!("the job, for {}", since(at)));
@@ -120,6 +123,23 @@ fn head(shown: &Shown, paint: Paint, text: &mut String) {
     if let Some(problem) = &shown.store_problem {
         say("Store", &paint.notable(&format!("script and logs may be missing here: {}", line_of(problem))));
     }
+}
+
+/// How the job's refund is; none where no token was issued. The token itself is nowhere.
+fn refund_line(shown: &Shown) -> Option<String> {
+    let story = &shown.story;
+    if let Some(redemption) = &story.refunded {
+        let (closing, at, reference) = (redemption.closing, redemption.at, &redemption.reference);
+        return Some(format!("redeemed at {at}, by the token of closing {closing}, reference {reference}"));
+    }
+    let closings = story.earlier.iter().chain(&story.closing);
+    let expires_at = closings.filter_map(|closing| Some(closing.refund.as_ref()?.expires_at)).max()?;
+    Some(match story.status {
+        JobStatus::Completed => "its token is void: the job completed".to_owned(),
+        JobStatus::Running => "its token is refused while the job runs again".to_owned(),
+        _ if shown.now >= expires_at => format!("not redeemed; its token expired at {expires_at}"),
+        _ => format!("not redeemed; its token is good until {expires_at}"),
+    })
 }
 
 fn now_line(story: &Story) -> String {

@@ -175,7 +175,16 @@ pub(crate) fn completed(job: &Job, now: Time) -> Write {
 
 /// The entry of that closing.
 pub(crate) const fn closing_completed(result: Option<String>, now: Time) -> Closing {
-    Closing { verdict: Verdict::Completed, at: now, task: None, attempt: None, error_type: None, error: None, result }
+    Closing {
+        verdict: Verdict::Completed,
+        at: now,
+        task: None,
+        attempt: None,
+        error_type: None,
+        error: None,
+        result,
+        refund: None,
+    }
 }
 
 /// The end of a failed attempt; none when this drive holds nothing.
@@ -369,6 +378,7 @@ pub(crate) fn close(
         error_type: Some(error_type.to_owned()),
         error: Some(error),
         result: None,
+        refund: None,
     };
     Write::Close { closing: job.closing, entry }
 }

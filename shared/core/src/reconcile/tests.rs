@@ -56,7 +56,7 @@ impl Scene {
     fn closed(&mut self, verdict: Verdict, at: Time) {
         self.job.status = verdict.status();
         let (task, attempt, error_type, error, result) = (None, None, None, None, None);
-        self.job.closings.push(Closing { verdict, at, task, attempt, error_type, error, result });
+        self.job.closings.push(Closing { verdict, at, task, attempt, error_type, error, result, refund: None });
     }
 
     fn look(&self, now: Time) -> Looking {

@@ -186,6 +186,7 @@ fn a_job_s_life_costs_its_indexes_three_units_two_at_birth_and_one_at_the_end() 
         error_type: None,
         error: None,
         result: None,
+        refund: None,
     };
     for write in [
         Write::Record { task: "a".parse()?, closing: 0, done: done(), result: None, close: Some(entry) },

@@ -129,6 +129,7 @@ impl Scene {
             error_type: why.map(|why| why.0.to_owned()),
             error: why.map(|why| ErrorText::from(why.1)),
             result: self.job.result.clone(),
+            refund: None,
         });
         Ok(self)
     }

@@ -96,6 +96,7 @@ async fn work_that_nobody_wants_any_more_is_ended_at_the_next_beat() {
         error_type: None,
         error: None,
         result: None,
+        refund: None,
     };
     stage.sim.observer().table.commit(&id, &Write::Close { closing: 0, entry }).await.unwrap();
     let closed = stage.sim.now();

@@ -46,6 +46,7 @@ impl Scene {
             error_type: None,
             error: None,
             result: None,
+            refund: None,
         });
         self
     }
