@@ -84,7 +84,7 @@ fn words(request: &Value, expression: &str) -> String {
 }
 
 /// How many kinds of writes there are.
-const KINDS: u8 = 13;
+const KINDS: u8 = 15;
 
 /// The number of a write's kind. A new one does not compile without a number here, and then wants a row.
 const fn kind(write: &Write) -> u8 {
@@ -102,6 +102,8 @@ const fn kind(write: &Write) -> u8 {
         Write::Pause { .. } => 10,
         Write::Expire { .. } => 11,
         Write::Look { .. } => 12,
+        Write::Issue { .. } => 13,
+        Write::Redeem { .. } => 14,
     }
 }
 
@@ -132,6 +134,7 @@ fn rows(id: &JobId) -> Result<Vec<Row>> {
         error_type: None,
         error: None,
         result: None,
+        refund: None,
     };
     let reopened = Reopened {
         done: BTreeMap::new(),
@@ -149,6 +152,7 @@ fn rows(id: &JobId) -> Result<Vec<Row>> {
         closing: 0,
         finalizer: last.clone(),
         is_notified,
+        is_refunded: false,
         set: Box::new(reopened.clone()),
     };
     let (worker, reconciler, person) = ("the worker", "the reconciler", "a person");
@@ -196,6 +200,16 @@ fn rows(id: &JobId) -> Result<Vec<Row>> {
         ("redrive of another", person, reopen(false)),
         ("pause, the first", person, Write::Pause { closing: 0, changes: 0, set: Pause::default() }),
         ("pause, resume", person, Write::Pause { closing: 0, changes: 1, set: Pause::default() }),
+        (
+            "refund token of a closing",
+            "notify",
+            Write::Issue { closing: 0, issued: Issued { hash: "h".to_owned(), at: Time(0), expires_at: Time(1) } },
+        ),
+        (
+            "redemption",
+            person,
+            Write::Redeem { closing: 0, redemption: Redemption { closing: 0, at: Time(0), reference: "r".parse()? } },
+        ),
         ("expire", "whoever deletes", Write::Expire { closing: 0, expires_at: 0 }),
         ("next look", "the reconciler, whoever signals", Write::Look { seen: Time(1), next: Some(Time(2)) }),
         ("last look", reconciler, Write::Look { seen: Time(1), next: None }),

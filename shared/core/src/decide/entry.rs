@@ -238,6 +238,13 @@ pub(super) fn end_paused(drive: &Drive, now: Time) -> Option<Write> {
     end_released(drive, "Paused", error, now).filter(|_| !drive.is_unclaimed)
 }
 
+/// The end of an attempt that was claimed before its drive learned that its inputs are not recorded, as after a redrive from
+/// a step; none where nothing was written.
+pub(super) fn end_early(drive: &Drive, now: Time) -> Option<Write> {
+    let error = ErrorText::from("its inputs are not recorded");
+    end_released(drive, "TooEarly", error, now).filter(|_| !drive.is_unclaimed)
+}
+
 pub(super) fn end_of(
     task: &Task,
     outcome: Outcome,

@@ -41,7 +41,8 @@ pub(super) fn look(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, now: 
         return settle_recorded(pipeline, job, id, now);
     }
     if !route::is_ready(pipeline, step, job) {
-        return Step::Settle(vec![Act::Acknowledge]);
+        // It may have been claimed beside the load that tells: whoever makes it ready must not wait for that lease.
+        return entry::end_early(drive, now).map_or_else(|| Step::Settle(vec![Act::Acknowledge]), Step::Commit);
     }
     let close = |close| Step::Commit(entry::closing_of(drive, job, span.as_ref(), close));
     if let Some(task) = drive.task() {

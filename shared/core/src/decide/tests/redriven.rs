@@ -239,3 +239,18 @@ fn a_message_of_before_the_redrive_looks_into_the_shard_of_now() -> Tried<()> {
     assert_eq!(short(&decide(&scene.pipeline, &mut drive, loaded(None), later())), "claim");
     Ok(())
 }
+
+#[test]
+fn a_late_message_of_before_that_claims_its_task_too_early_gives_it_back() -> Tried<()> {
+    // The step before was forgotten by the redrive, and its wait is open again.
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?.with_wait()?;
+    let part = Part::Task(Box::new(scene.task.clone().ok_or("no task")?));
+    let mut drive = scene.drive()?;
+    let event = Event::Claimed { commit: Commit::Written(part), job: Some(Box::new(scene.job.clone())) };
+    let end = decide(&scene.pipeline, &mut drive, event, NOW);
+    assert_eq!(sent(&scene.commit(&mut drive, end, NOW)?), ["ack"]);
+    let task = scene.task.ok_or("no task")?;
+    assert_eq!((task.lease, task.charged, task.released), (None, 0, 1));
+    assert_eq!(task.attempts[0].error_type, "TooEarly");
+    Ok(())
+}
