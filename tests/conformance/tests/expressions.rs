@@ -13,6 +13,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use qsketch_aws::DynamoTable;
 use qsketch_core::parts::{Lease, Pause};
+use qsketch_core::refund::{Issued, Redemption};
 use qsketch_core::write::Reopened;
 use qsketch_core::{
     Closing, Commit, Done, Footing, Input, Job, JobId, Owner, Pipeline, ShardId, StepName, StepSpec, Task, TaskId,
