@@ -52,7 +52,16 @@ async fn deliver(sim: &Sim, body: &str, secrets: Option<Arc<dyn SecretSource>>) 
         let outbox = Outbox::new(ports.queues.clone());
         let worker = Worker::new(ports, outbox, QueueName::new("notify"), Arc::new(Notify::new(secrets.clone())));
         let (message_id, receipt) = ("m".to_owned(), Receipt("r".to_owned()));
-        let delivery = Delivery { message_id, receipt, receives, body: body.to_owned(), hidden_for: None };
+        let delivery = Delivery {
+            message_id,
+            receipt,
+            receives,
+            body: body.to_owned(),
+            attributes: std::collections::BTreeMap::new(),
+            group: None,
+            sent_at: None,
+            hidden_for: None,
+        };
         if worker.consume(&delivery, &shutdown::pair().1).await == Fate::Delete {
             return;
         }

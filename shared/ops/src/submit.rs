@@ -99,7 +99,10 @@ pub async fn submit(ports: &Ports, prepared: &Prepared) -> Result<Sent, OpsError
         None => Sent::New,
     };
     let queue = QueueName::new(INTAKE_QUEUE);
-    let answers = ports.queues.send(&queue, &[Outgoing { group: Some(prepared.tenant.clone()), ..Outgoing::new(prepared.body.clone()) }]).await?;
+    let answers = ports
+        .queues
+        .send(&queue, &[Outgoing { group: Some(prepared.tenant.clone()), ..Outgoing::new(prepared.body.clone()) }])
+        .await?;
     for answer in answers {
         answer?;
     }
