@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use qsketch_core::decide::Output;
 use qsketch_core::write::apply;
-use qsketch_core::{Failure, JobStatus, Part, Time, Write};
+use qsketch_core::{Failure, Footing, JobStatus, Part, Time, Write};
 use qsketch_notify::{NOTIFICATIONS_QUEUE, Notification};
 use qsketch_runtime::ports::Outgoing;
 use qsketch_runtime::{Attempt, Ports, QueueName};
@@ -39,7 +39,7 @@ pub enum Broken {
     RedriveKeepsRecords,
     /// A task is recorded on a job that has closed.
     CancelDoesNotFence,
-    /// A job is read as it was the last time.
+    /// A job is read, one time in three, as it was at the read before.
     StaleLoads,
     /// A submission without an id gets another id at each delivery.
     JobPerDelivery,
@@ -82,7 +82,7 @@ impl Broken {
             Self::NoReconciler => &[8],
             Self::EagerReconciler => &[10],
             Self::KeyPerNotification | Self::CancelDoesNotFence => &[7],
-            Self::StaleLoads => &[3],
+            Self::StaleLoads => &[2, 3],
             Self::JobPerDelivery => &[9],
         }
     }
@@ -105,8 +105,16 @@ impl Broken {
     /// What the table makes of a write, where that is what is broken.
     pub(crate) fn law(self) -> Option<Arc<Law>> {
         let law: fn(&Write, Option<&Part>) -> Option<Part> = match self {
-            Self::NoFence | Self::ClaimIgnoresLease => |write, current| match write {
+            Self::NoFence => |write, current| match write {
                 Write::Task { set, .. } => Some(Part::Task(set.clone())),
+                _ => apply(write, current),
+            },
+            Self::ClaimIgnoresLease => |write, current| match (write, current) {
+                (Write::Task { footing: Footing::Seen { attempt, .. }, set, .. }, Some(Part::Task(task)))
+                    if task.attempt == *attempt =>
+                {
+                    Some(Part::Task(set.clone()))
+                }
                 _ => apply(write, current),
             },
             Self::RecordTwice => |write, current| record(write, current, |job| job.status == JobStatus::Running),
@@ -139,7 +147,8 @@ impl Broken {
     }
 
     fn table(self, ports: Ports) -> Ports {
-        let table = BrokenTable { inner: Arc::clone(&ports.table), how: self, known: Mutex::default() };
+        let random = Mutex::new(Random::new(u64::from(ports.clock.draw())));
+        let table = BrokenTable { inner: Arc::clone(&ports.table), how: self, known: Mutex::default(), random };
         Ports { table: Arc::new(table), ..ports }
     }
 

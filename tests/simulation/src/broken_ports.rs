@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Time, Write};
+use qsketch_core::{Commit, Footing, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Time, Write};
 use qsketch_intake::INTAKE_QUEUE;
 use qsketch_runtime::ports::{DayPage, Depth, DuePage, Dues, Hidden, Outgoing, Parts, Places, Receipt};
 use qsketch_runtime::{Delivery, Lists, PortError, QueueName, Queues, Table};
@@ -17,17 +17,22 @@ use crate::broken::Broken;
 /// Of how many messages [`Broken::SendsDropped`] drops one.
 const DROPS_ONE_OF: u64 = 16;
 
+/// Of how many loads [`Broken::StaleLoads`] answers one as the job was at the load before.
+const STALE_ONE_OF: u64 = 3;
+
 pub(crate) struct BrokenTable {
     pub(crate) inner: Arc<dyn Table>,
     pub(crate) how: Broken,
     /// Each job as it was when it was last loaded.
     pub(crate) known: Mutex<BTreeMap<JobId, Job>>,
+    pub(crate) random: Mutex<Random>,
 }
 
 impl BrokenTable {
     fn stale(&self, job: Job) -> Job {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(job.job_id.clone(), job.clone()).unwrap_or(job)
+        let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(job.job_id.clone(), job.clone());
+        let is_stale = self.random.lock().unwrap_or_else(PoisonError::into_inner).under(STALE_ONE_OF) == 0;
+        before.filter(|_| is_stale).unwrap_or(job)
     }
 
     fn lapsed(&self, mut task: Task) -> Task {
@@ -81,7 +86,9 @@ impl Table for BrokenTable {
         }
         let commit = self.inner.commit(job, &write).await?;
         Ok(match (self.how, commit, write) {
-            (Broken::DeafHeartbeat, Commit::Overtaken(_), Write::Task { set, .. }) if set.lease.is_some() => {
+            (Broken::DeafHeartbeat, Commit::Overtaken(_), Write::Task { footing: Footing::Mine { .. }, set, .. })
+                if set.lease.is_some() =>
+            {
                 Commit::Written(Part::Task(set))
             }
             (_, Commit::Overtaken(Some(Part::Task(task))), _) => {

@@ -12,7 +12,7 @@
 //! All of a world is one thread of tokio with paused time: the same seed is the same run, call by call.
 //!
 //! # Invariants (each names its test)
-//! - No schedule breaks an invariant of `docs/design.md`: `tests/sound.rs`.
+//! - No schedule breaks one of [`check::INVARIANTS`]: `tests/sound.rs`.
 //! - Each variant that is broken on purpose breaks the one that it should: `tests/broken.rs`.
 //! - A seed replays exactly: `tests/replay.rs`.
 

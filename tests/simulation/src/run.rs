@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use qsketch_core::{JobId, JobStatus};
+use qsketch_core::{JobId, JobStatus, TaskId};
 use qsketch_intake::INTAKE_QUEUE;
 use qsketch_runtime::QueueName;
 use qsketch_sim::Disorder;
@@ -112,15 +112,20 @@ async fn play(world: &World) -> Rest {
 /// Whether nothing is left to be done: every submission is a job, every job is closed and notified, every queue is empty.
 fn is_at_rest(world: &World) -> bool {
     let is_empty = |queue: &QueueName| world.sim.messages(queue).is_empty();
-    let is_over = |id: &JobId| {
-        let job = world.sim.parts(id).job;
-        job.is_some_and(|job| job.status != JobStatus::Running && job.check_at.is_none())
-    };
     let jobs = world.sim.jobs();
     is_empty(&QueueName::new(INTAKE_QUEUE))
         && world.queues().iter().all(is_empty)
         && jobs.len() >= expected(world).len()
-        && jobs.iter().all(is_over)
+        && jobs.iter().all(|job| is_over(world, job))
+}
+
+/// Whether a job is closed and notified. Where nobody looks after it, a notification whose attempts are used up stays so.
+pub(crate) fn is_over(world: &World, id: &JobId) -> bool {
+    let parts = world.sim.parts(id);
+    let Some(job) = parts.job.filter(|job| job.status != JobStatus::Running) else { return false };
+    let told = TaskId::closing(world.pipeline.finalizer().name.clone(), job.closing);
+    let is_given_up = || parts.tasks.get(&told).is_some_and(|task| world.is_given_up(task));
+    job.check_at.is_none() || !world.schedule.has_reconciler && is_given_up()
 }
 
 /// The jobs that the submissions make: by the ids that they name and, without one, by those of their messages.

@@ -13,7 +13,7 @@ use crate::world::World;
 pub struct Tally(BTreeMap<String, u64>);
 
 /// What must happen at least once in many schedules, or they show less than they claim.
-pub const MUST_HAPPEN: [&str; 44] = [
+pub const MUST_HAPPEN: [&str; 51] = [
     "act cancel",
     "act pause",
     "act purge",
@@ -31,6 +31,13 @@ pub const MUST_HAPPEN: [&str; 44] = [
     "fault LostReply",
     "fault Throttled",
     "fault Unavailable",
+    "fault at claim",
+    "fault at close",
+    "fault at delete",
+    "fault at hide",
+    "fault at hold",
+    "fault at record",
+    "fault at send",
     "message duplicated",
     "message redelivered",
     "mishap crash",
@@ -77,6 +84,7 @@ impl Tally {
             tally.add("calls", 1);
             if let Some(fault) = call.fault {
                 tally.add(&format!("fault {fault:?}"), 1);
+                tally.add(&format!("fault at {}", call.kind), 1);
             }
         }
         for (kind, count) in world.counts() {

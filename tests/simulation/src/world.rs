@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use qsketch_core::{JobId, Pipeline, Time};
+use qsketch_core::{JobId, Pipeline, Task, Time};
 use qsketch_runtime::{Ports, QueueName};
 use qsketch_sim::{Process, Sim};
 
@@ -70,6 +70,12 @@ impl World {
         let (at, after_commits) = (self.sim.now(), self.sim.commits_made());
         let event = Happened { at, kind, job: job.cloned(), what, after_commits };
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    /// Whether a finalizer's attempts are used up.
+    #[must_use]
+    pub fn is_given_up(&self, finalizer: &Task) -> bool {
+        finalizer.lease.is_none() && finalizer.charged >= self.pipeline.finalizer().retry.maximum_attempts
     }
 
     /// The queues of the steps that have one, the finalizer's included.
