@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::{Commit, Footing, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Time, Write};
+use qsketch_core::{
+    Commit, Footing, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Time, Write,
+};
 use qsketch_intake::INTAKE_QUEUE;
 use qsketch_runtime::ports::{DayPage, Depth, DuePage, Dues, Hidden, Outgoing, Parts, Places, Receipt};
 use qsketch_runtime::{Delivery, Lists, PortError, QueueName, Queues, Table};

@@ -247,11 +247,11 @@ fn notifications(world: &World, id: &JobId, book: &Book, rest: Rest, found: &mut
             say(format!("the event of closing {number} tells of another one"));
         }
         let told = TaskId::closing(world.pipeline.finalizer().name.clone(), number);
-        let most = world.pipeline.finalizer().retry.maximum_attempts;
-        let is_given_up = book.tasks.get(&told).is_some_and(|task| task.charged >= most);
+        let is_given_up = book.tasks.get(&told).is_some_and(|task| world.is_given_up(task));
         let is_last = number == job.closing;
-        let must_be_told =
-            book.notified.contains(&number) || is_last && rest == Rest::Found || !is_last && !is_given_up;
+        // The reconciler tries the last one anew until it is told.
+        let is_excused = is_given_up && !(is_last && world.schedule.has_reconciler);
+        let must_be_told = book.notified.contains(&number) || !is_excused && (!is_last || rest == Rest::Found);
         if must_be_told && bodies.is_empty() {
             say(format!("closing {number} has no event"));
         }

@@ -70,12 +70,14 @@ pub(crate) fn tell(world: &World, violation: &Violation) -> Vec<String> {
         lines.into_iter().skip(skipped).map(|(at, line)| format!("{:>10.3} s  {line}", at.since(EPOCH).as_secs_f64()));
     let schedule = &world.schedule;
     let head = format!(
-        "seed {}: {:?} of width {}, {} jobs, calm after {:?}{}",
+        "seed {}: {:?} of width {}, {} jobs, {} reconciler, calm after {:?}, over after {:?}{}",
         schedule.seed,
         schedule.shape,
         schedule.width,
         schedule.submissions.len(),
+        if schedule.has_reconciler { "a" } else { "no" },
         schedule.calm_at,
+        world.sim.now().since(EPOCH),
         if skipped > 0 { format!("; {skipped} lines before these") } else { String::new() }
     );
     core::iter::once(head).chain(told).collect()
