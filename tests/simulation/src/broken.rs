@@ -33,7 +33,7 @@ pub enum Broken {
     EagerReconciler,
     /// Each attempt at a notification makes an event of its own.
     KeyPerNotification,
-    /// A heartbeat whose write is refused goes on.
+    /// A heartbeat is told as written, and is not: the attempt does not notice that its lease lapses.
     DeafHeartbeat,
     /// A redrive from a step keeps the records that it is to forget.
     RedriveKeepsRecords,

@@ -86,17 +86,16 @@ impl Table for BrokenTable {
         {
             (set.done, set.folded) = (job.done, job.folded);
         }
-        let commit = self.inner.commit(job, &write).await?;
-        Ok(match (self.how, commit, write) {
-            (Broken::DeafHeartbeat, Commit::Overtaken(_), Write::Task { footing: Footing::Mine { .. }, set, .. })
-                if set.lease.is_some() =>
-            {
-                Commit::Written(Part::Task(set))
-            }
-            (_, Commit::Overtaken(Some(Part::Task(task))), _) => {
+        if let (Broken::DeafHeartbeat, Write::Task { footing: Footing::Mine { .. }, set, .. }) = (self.how, &write)
+            && set.lease.is_some()
+        {
+            return Ok(Commit::Written(Part::Task(set.clone())));
+        }
+        Ok(match self.inner.commit(job, &write).await? {
+            Commit::Overtaken(Some(Part::Task(task))) => {
                 Commit::Overtaken(Some(Part::Task(Box::new(self.lapsed(*task)))))
             }
-            (_, commit, _) => commit,
+            commit => commit,
         })
     }
 }
