@@ -336,8 +336,7 @@ fn dead_letters(world: &World, books: &BTreeMap<JobId, Book>, found: &mut Vec<Vi
     for queue in world.queues() {
         for letter in world.sim.messages(&queue.dead()) {
             let message = Message::parse(&letter.body).ok();
-            let attempts =
-                message.as_ref().and_then(|message| Some(books.get(&message.job)?.tasks.get(&message.task)?));
+            let attempts = message.as_ref().and_then(|message| books.get(&message.job)?.tasks.get(&message.task));
             let is_expected = queue.as_str() == FINALIZER && attempts.is_some_and(|task| !task.attempts.is_empty());
             if !is_expected {
                 let what = format!("a message of queue {queue} is dead: {:?}", letter.attributes.get("reason"));

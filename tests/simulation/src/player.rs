@@ -176,10 +176,9 @@ impl Player {
                 _ => attempt.records_of(input).await?,
             };
             for (task, done) in records {
-                let nonce = match of.wait.is_some() || of.is_unclaimed {
-                    true => String::new(),
-                    false => nonce_of(&attempt.get(&task, OUTPUT, OUTPUT_BYTES_MAX).await?),
-                };
+                let keeps = of.wait.is_none() && !of.is_unclaimed;
+                let output = if keeps { attempt.get(&task, OUTPUT, OUTPUT_BYTES_MAX).await? } else { Vec::new() };
+                let nonce = nonce_of(&output);
                 text.push_str(&format!("in {task} {} {nonce}\n", done.attempt));
             }
         }

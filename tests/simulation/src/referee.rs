@@ -97,7 +97,7 @@ impl Book {
         let is_held = before.is_some_and(|task| task.closing >= set.closing)
             && holder.is_some_and(|lease| lease.until > commit.at);
         match footing {
-            Footing::Mine { owner, .. } if !holder.is_some_and(|lease| lease.owner == *owner) || attempt != seen => {
+            Footing::Mine { owner, .. } if holder.is_none_or(|lease| lease.owner != *owner) || attempt != seen => {
                 say(4, format!("attempt {attempt} of {id} writes, which has lost its task"));
             }
             Footing::Absent | Footing::Seen { .. } if is_held => {
