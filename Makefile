@@ -22,14 +22,19 @@ WAYS = --ways queues$(,)handed-on$(,)unclaimed$(,)handed-on-unclaimed
 BENCH_LOADS = --in-flight 1$(,)8$(,)32$(,)64 $(WAYS) $(if $(filter fast,$(BENCH)),--jobs 500$(,)2000 --queued 100x20$(,)10000 --soak 20000,--jobs 100$(,)500)
 , := ,
 
+# How many simulated schedules, from which seed on, and in which broken world (none when empty).
+N ?= 20000
+SEED ?= 0
+BROKEN ?=
+
 # What the Rust tests need to start their own emulators and renders.
 ROOT := $(CURDIR)
 TEST_ENV = QSKETCH_MINISTACK="$(ROOT)/infra/ministack" QSKETCH_MANIM_PYTHON="$(ROOT)/.local/_venv/manim/bin/python"
 
-.PHONY: help setup up down demo test bench check build clean
+.PHONY: help setup up down demo test bench simulate check build clean
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  STACK=name takes another local stack than dev; PROFILE=release builds optimised binaries.'
 
@@ -54,6 +59,12 @@ bench: ## measure the coordination on MiniStack; BENCH=fast on ElasticMQ and dyn
 	@cargo build --quiet --release --locked -p qsketch-bench
 	@cargo run --quiet --release --locked -p qsketch-bench -- run --stack $(BENCH) $(BENCH_LOADS) --keep
 	@$(if $(filter fast,$(BENCH)),for what in wide list; do cargo run --quiet --release --locked -p qsketch-bench -- $$what --keep; done)
+
+simulate: ## run N simulated schedules from SEED on (20000 from 0); each seed replays exactly
+	@infra/setup build
+	@echo 'simulate: the build (minutes from nothing)'
+	@cargo build --quiet --locked -p qsketch-simulation
+	@cargo run --quiet --locked -p qsketch-simulation -- --schedules $(N) --seed $(SEED) $(if $(BROKEN),--broken $(BROKEN))
 
 build: ## build everything, tests too
 	@echo 'build: all crates and tests (minutes from nothing)'

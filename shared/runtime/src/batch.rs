@@ -4,7 +4,7 @@
 //! for a delete, so that deletes are collected for a tenth of a second.
 
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
@@ -32,7 +32,7 @@ const _: () =
 #[derive(Clone)]
 pub struct Outbox {
     queues: Arc<dyn Queues>,
-    lanes: Arc<Mutex<HashMap<QueueName, Lane>>>,
+    lanes: Arc<Mutex<BTreeMap<QueueName, Lane>>>,
     tracker: TaskTracker,
 }
 

@@ -10,7 +10,7 @@
 //! that are not (rule 1 of `docs/design.md`): the same path as a crash before a send.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use futures_util::future::{BoxFuture, join_all};
 use qsketch_core::{Message, Pipeline, Tenant};
@@ -28,7 +28,8 @@ const HANDED_ON_MAX: usize = 4;
 /// The workers of one process, by queue; empty, everything is sent.
 #[derive(Clone, Default)]
 pub struct Crew {
-    workers: Arc<OnceLock<HashMap<QueueName, Arc<Worker>>>>,
+    /// Each of them has the crew: it must not keep them in turn, or none is ever dropped.
+    workers: Arc<OnceLock<HashMap<QueueName, Weak<Worker>>>>,
     gate: Gate,
 }
 
@@ -44,9 +45,10 @@ pub struct InHand<'a> {
 }
 
 impl Crew {
-    /// Makes these the workers of the crew, once.
+    /// Makes these the workers of the crew, once. Whoever consumes with them keeps them; a successor of one that is gone is sent.
     pub fn enlist(&self, workers: impl IntoIterator<Item = Arc<Worker>>) {
-        self.workers.get_or_init(|| workers.into_iter().map(|worker| (worker.queue().clone(), worker)).collect());
+        let known = |worker: Arc<Worker>| (worker.queue().clone(), Arc::downgrade(&worker));
+        self.workers.get_or_init(|| workers.into_iter().map(known).collect());
     }
 
     /// The gate of the process.
@@ -75,7 +77,7 @@ impl Crew {
             let may_stay = is_few && is_light && is_first && !in_hand.stop.is_stopping();
             let worker = self.worker(&message).filter(|_| may_stay);
             let Some(message) = (match worker {
-                Some(worker) => hand_on(worker, message, in_hand).await,
+                Some(worker) => hand_on(&worker, message, in_hand).await,
                 None => Some(message),
             }) else {
                 return Ok(());
@@ -85,8 +87,8 @@ impl Crew {
         join_all(passed).await.into_iter().collect()
     }
 
-    fn worker(&self, message: &Message) -> Option<&Arc<Worker>> {
-        self.workers.get()?.get(&QueueName::new(message.task.step().as_str()))
+    fn worker(&self, message: &Message) -> Option<Arc<Worker>> {
+        self.workers.get()?.get(&QueueName::new(message.task.step().as_str()))?.upgrade()
     }
 }
 

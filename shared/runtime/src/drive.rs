@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use qsketch_core::backoff::Jitter;
 use qsketch_core::failure::PANIC;
+use qsketch_core::limits::CLOCK_SKEW_MAX;
 use qsketch_core::pipeline::{HEARTBEAT_MIN, PipelineHash};
 use qsketch_core::{
     Act, Commit, Drive, ErrorText, Event, Failure, Message, MessageError, Owner, Pipeline, Shard, Step, Time, Write,
@@ -305,6 +306,10 @@ impl Worker {
             self.hide_for_lease(InHand { queue, delivery, stop }, lease).await;
         }
         let held_until = drive.task().and_then(|task| task.lease.as_ref()).map(|lease| lease.until).unwrap_or_default();
+        if hold.is_some() && held_until.plus(CLOCK_SKEW_MAX) <= self.ports.clock.now() {
+            // The answers to claim and load came later than the lease lasts: another worker may have the task by now.
+            return Event::Lost { job: None, task: None };
+        }
         let (progress, reported) = watch::channel(None);
         *heartbeat = hold.map(|hold| {
             Heartbeat::start(Pulse {

@@ -62,6 +62,7 @@ pub async fn run(
     let running = TaskTracker::new();
     let (stopper, told) = shutdown::pair();
     let result = tokio::select! {
+        biased;
         result = receive_all(polling, &queues, outbox, &consumer, &told, &permits, &running) => result,
         never = forward(stop, &stopper) => match never {},
     };
@@ -101,6 +102,7 @@ async fn receive_all(
     let mut refusals = 0;
     while !stop.is_stopping() {
         let first = tokio::select! {
+            biased;
             permit = Arc::clone(permits).acquire_owned() => permit,
             () = stop.stopping() => break,
         };
@@ -113,6 +115,7 @@ async fn receive_all(
             }
         }
         tokio::select! {
+            biased;
             () = guard::ready(&**consumer, &polling.queue, &**queues) => {}
             () = stop.stopping() => break,
         }
@@ -124,6 +127,7 @@ async fn receive_all(
                 refusals += u32::from(error.remedy() == Remedy::Stop);
                 tracing::warn!(queue = %polling.queue, error = error.chain(), "a poll failed");
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(pause) => {}
                     () = stop.stopping() => {}
                 }
@@ -149,6 +153,7 @@ async fn receive_all(
         }
         if is_crowded {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(CROWDED_PAUSE) => {}
                 () = stop.stopping() => {}
             }

@@ -1,26 +1,26 @@
 //! Being told to stop: one sender, any number of listeners.
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Tells every [`Stop`] of its pair to stop.
 #[derive(Clone, Debug)]
-pub struct Stopper(watch::Sender<bool>);
+pub struct Stopper(CancellationToken);
 
-/// Hears when it is time to stop.
+/// Hears when it is time to stop. All that wait for it are woken in the order in which they began to.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop(CancellationToken);
 
 /// A stopper and its listener.
 #[must_use]
 pub fn pair() -> (Stopper, Stop) {
-    let (sender, receiver) = watch::channel(false);
-    (Stopper(sender), Stop(receiver))
+    let token = CancellationToken::new();
+    (Stopper(token.clone()), Stop(token))
 }
 
 impl Stopper {
     /// Tells everybody to stop; again is no harm.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.0.cancel();
     }
 }
 
@@ -28,16 +28,12 @@ impl Stop {
     /// Whether it is time to stop.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        *self.0.borrow()
+        self.0.is_cancelled()
     }
 
-    /// Waits until it is time to stop.
+    /// Waits until it is time to stop; for ever where nobody is left who could say so.
     pub async fn stopping(&self) {
-        let mut receiver = self.0.clone();
-        if receiver.wait_for(|stopping| *stopping).await.is_err() {
-            // Nobody is left who could say so.
-            core::future::pending::<()>().await;
-        }
+        self.0.cancelled().await;
     }
 }
 

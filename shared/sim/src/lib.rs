@@ -30,8 +30,9 @@ use qsketch_runtime::{Ports, QueueName};
 pub use clock::{EPOCH, SimClock};
 pub use disorder::{Disorder, Fault, Order};
 pub use queues::{BODY_BYTES_MAX, SimQueues, Waiting};
+pub use random::Random;
 pub use store::SimStore;
-pub use table::{Committed, SimTable, Units};
+pub use table::{Committed, Law, SimTable, Units};
 pub use world::{Call, Port};
 
 use world::{Actor, World};
@@ -135,6 +136,24 @@ impl Sim {
     #[must_use]
     pub fn commits(&self) -> Vec<Committed> {
         self.world.state().items.committed.clone()
+    }
+
+    /// How many writes have taken effect so far.
+    #[must_use]
+    pub fn commits_made(&self) -> usize {
+        self.world.state().items.committed.len()
+    }
+
+    /// Breaks the table on purpose: from now on this is what it makes of a write, instead of
+    /// [`qsketch_core::write::apply`].
+    pub fn set_law(&self, law: Arc<Law>) {
+        self.world.state().items.law = Some(law);
+    }
+
+    /// The jobs that have a part `job`, in the order of their ids.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<JobId> {
+        self.world.state().items.job_ids()
     }
 
     /// What the table's calls would have cost so far, the observer's included.

@@ -180,6 +180,7 @@ impl World {
             };
             let wake = next.map_or(poll.until, |next| poll.until.min(Instant::now() + next.since(now)));
             tokio::select! {
+                biased;
                 () = notified => {}
                 () = tokio::time::sleep_until(wake) => {}
             }

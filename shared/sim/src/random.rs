@@ -5,14 +5,17 @@
 /// # Source
 /// Sebastiano Vigna, "splitmix64.c", public domain.
 #[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// The draws of this seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) const fn next(&mut self) -> u64 {
+    /// The next number.
+    pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,12 +24,12 @@ impl Random {
     }
 
     /// A number under `bound`; 0 when `bound` is 0.
-    pub(crate) const fn under(&mut self, bound: u64) -> u64 {
+    pub const fn under(&mut self, bound: u64) -> u64 {
         if bound == 0 { 0 } else { self.next() % bound }
     }
 
     /// Whether a thing happens that happens `permille` times of 1,000.
-    pub(crate) const fn happens(&mut self, permille: u16) -> bool {
+    pub const fn happens(&mut self, permille: u16) -> bool {
         // No draw where nothing can happen: a switched-off disorder leaves the others' draws as they are.
         permille > 0 && self.under(1_000) < permille as u64
     }

@@ -57,8 +57,13 @@ enum Key {
     Shard(ShardId),
 }
 
+/// What a table makes of a write on a part as it is: the part as it becomes, or none where it is refused.
+pub type Law = dyn Fn(&Write, Option<&Part>) -> Option<Part> + Send + Sync;
+
 #[derive(Default)]
 pub(crate) struct Items {
+    /// What it makes of a write instead of [`apply`].
+    pub(crate) law: Option<Arc<Law>>,
     parts: BTreeMap<(JobId, Key), Part>,
     /// The index of tenants and days.
     listed: BTreeMap<String, BTreeSet<Place>>,
@@ -256,6 +261,11 @@ impl Items {
         found
     }
 
+    /// The jobs that have a part `job`, in the order of their ids.
+    pub(crate) fn job_ids(&self) -> Vec<JobId> {
+        self.parts.keys().filter(|(_, key)| *key == Key::Job).map(|(job, _)| job.clone()).collect()
+    }
+
     fn of_job(&self, job: &JobId) -> impl Iterator<Item = (&(JobId, Key), &Part)> {
         self.parts.range((job.clone(), Key::Input)..).take_while(move |((id, _), _)| id == job)
     }
@@ -283,7 +293,11 @@ impl Items {
         let key = (committed.job.clone(), key_of(&committed.write));
         let current = self.parts.get(&key);
         let before = current.map(|part| item_of(&key, part));
-        let Some(next) = apply(&committed.write, current) else {
+        let next = match &self.law {
+            Some(law) => law(&committed.write, current),
+            None => apply(&committed.write, current),
+        };
+        let Some(next) = next else {
             self.units.write(refused(before.as_ref()));
             return Commit::Overtaken(current.cloned());
         };

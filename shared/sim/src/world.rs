@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use qsketch_core::Time;
 use qsketch_runtime::{Clock, PortError, PortErrorKind};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::clock::SimClock;
 use crate::disorder::{Disorder, Fault};
@@ -66,15 +66,17 @@ pub(crate) struct Actor {
     pub(crate) is_real: bool,
     crashed: AtomicBool,
     crash: Notify,
-    frozen: watch::Sender<bool>,
+    frozen: AtomicBool,
+    thaw: Notify,
     /// By how many milliseconds its clock is ahead.
     ahead: AtomicI64,
 }
 
 impl Actor {
     pub(crate) fn new(name: &str, is_real: bool) -> Arc<Self> {
-        let (crashed, crash, frozen) = (AtomicBool::new(false), Notify::new(), watch::Sender::new(false));
-        Arc::new(Self { name: name.to_owned(), is_real, crashed, crash, frozen, ahead: AtomicI64::new(0) })
+        let (crashed, frozen) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (crash, thaw) = (Notify::new(), Notify::new());
+        Arc::new(Self { name: name.to_owned(), is_real, crashed, crash, frozen, thaw, ahead: AtomicI64::new(0) })
     }
 
     pub(crate) fn ahead(&self) -> i64 {
@@ -107,14 +109,21 @@ impl Actor {
     }
 
     pub(crate) fn freeze(&self, is_frozen: bool) {
-        self.frozen.send_replace(is_frozen);
+        self.frozen.store(is_frozen, Ordering::SeqCst);
+        self.thaw.notify_waiters();
     }
 
     /// Never returns once the actor has crashed: a dead process makes no call and hears no answer. A frozen one does
     /// so later.
     pub(crate) async fn live(&self) {
-        // The sender lives in this actor: the channel can't close.
-        let _ = self.frozen.subscribe().wait_for(|is_frozen| !is_frozen).await;
+        // Those who wait go on in the order in which they came.
+        loop {
+            let thawed = self.thaw.notified();
+            if !self.frozen.load(Ordering::SeqCst) {
+                break;
+            }
+            thawed.await;
+        }
         if self.is_crashed() {
             core::future::pending::<()>().await;
         }

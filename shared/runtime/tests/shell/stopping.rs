@@ -113,6 +113,26 @@ async fn a_worker_that_stood_still_finds_its_task_taken_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_that_hears_of_its_claim_after_the_lease_does_not_begin() {
+    let stage = Stage::new(1, |_, _| Play::Make(Duration::from_millis(20)));
+    stage.sim.set_latency(Duration::from_millis(10));
+    let old = stage.worker("old");
+    let id = stage.submit("j").await;
+    let task = "c".parse().unwrap();
+    stage.until("it is claimed", |sim| sim.parts(&id).tasks.contains_key(&task)).await;
+    old.process.freeze();
+    let new = stage.worker("new");
+    let parts = stage.until_notified(&id).await;
+    assert_eq!(status(&parts), JobStatus::Completed);
+    old.process.thaw();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let begun: Vec<u32> = stage.played("c").iter().map(|played| played.attempt).collect();
+    assert_eq!(begun, [2], "the first attempt's lease had lapsed before its worker heard of it");
+    old.stop().await;
+    new.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_stands_still_before_its_record_is_overtaken_or_wins_but_never_both() {
     for freeze_at in (0..=24).map(|number| Duration::from_millis(number * 5)) {
         let stage = Stage::new(1, |_, _| Play::Make(Duration::from_millis(20)));
