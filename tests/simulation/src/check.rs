@@ -138,9 +138,7 @@ fn attempts(
         }
         let ended = played.ended.unwrap_or(now);
         let next = book.claims.get(&(task.clone(), attempt + 1)).and_then(|next| commits.get(*next));
-        // Where the claim's answer came late, it begins with what has lapsed, and is dropped in the same moment.
-        let is_dropped_at_once = ended == played.began;
-        if let Some(next) = next.filter(|next| ended > next.at.plus(GOES_ON_MAX) && !is_dropped_at_once) {
+        if let Some(next) = next.filter(|next| ended > next.at.plus(GOES_ON_MAX)) {
             say(4, format!("goes on until {ended}, and lost its task at {}", next.at));
         }
         let began_by = played.after_commits;
