@@ -413,7 +413,7 @@ impl Table for DynamoTable {
                 self.put(job, &part, item, stands_on(footing), Part::Task(set.clone())).await
             }
             Write::Record { task, closing, done, result, close } => {
-                self.record(job, task, *closing, done, result.as_ref(), close.as_ref()).await
+                self.record(job, task, *closing, done, result.as_ref(), close.as_deref()).await
             }
             Write::RecordElement { shard, element, closing, done, expires_at } => {
                 self.record_element(job, shard, *element, *closing, done, *expires_at).await

@@ -126,7 +126,7 @@ pub struct Closing {
     pub result: Option<String>,
     /// What is kept of its refund token, for a failed job whose notification was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refund: Option<Issued>,
+    pub refund: Option<Box<Issued>>,
 }
 
 /// Why a submission was refused.

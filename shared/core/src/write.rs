@@ -71,7 +71,7 @@ pub enum Write {
         /// The job's result, where this step makes it.
         result: Option<String>,
         /// The closing of the job in the same write, where this was the last task.
-        close: Option<Closing>,
+        close: Option<Box<Closing>>,
     },
     /// The finalizer's completion: on a closed job of this closing, where it is not recorded. Ends looking after the job.
     RecordFinal {
@@ -260,7 +260,7 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
                 }
                 if let Some(entry) = close {
                     job.status = entry.verdict.status();
-                    job.closings.push(entry.clone());
+                    job.closings.push((**entry).clone());
                 }
                 Part::Job(job)
             })
@@ -351,7 +351,7 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
             let bare = job.closings.get(*closing as usize).is_some_and(|entry| entry.refund.is_none());
             (holds && bare).then(|| {
                 let mut job = job.clone();
-                job.closings[*closing as usize].refund = Some(issued.clone());
+                job.closings[*closing as usize].refund = Some(Box::new(issued.clone()));
                 Part::Job(job)
             })
         }

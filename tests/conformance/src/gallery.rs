@@ -59,7 +59,7 @@ pub fn full_closing(verdict: Verdict, task: &str) -> Result<Closing> {
         error_type: Some("RenderFailed".to_owned()),
         error: Some(long_error()),
         result: Some(format!("s3://bucket/{UNICODE}")),
-        refund: Some(issued()),
+        refund: Some(Box::new(issued())),
     })
 }
 

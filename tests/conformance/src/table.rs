@@ -216,8 +216,8 @@ async fn the_last_record_closes_the_job_in_the_same_write(world: World) -> Resul
         Ok(Write::Record { task, closing: 0, done, result, close: Some(entry) })
     };
     let full = gallery::full_closing(Verdict::Completed, "c")?;
-    subject.written(&last(Some("s3://bucket/key"), full)?).await?;
-    subject.overtaken(&last(None, gallery::bare_closing(Verdict::Completed))?).await?;
+    subject.written(&last(Some("s3://bucket/key"), Box::new(full))?).await?;
+    subject.overtaken(&last(None, Box::new(gallery::bare_closing(Verdict::Completed)))?).await?;
     subject.overtaken(&Write::Close { closing: 0, entry: gallery::bare_closing(Verdict::Failed) }).await
 }
 

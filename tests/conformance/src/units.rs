@@ -87,7 +87,7 @@ fn life(id: &JobId) -> Result<Steps> {
         closing: 0,
         done: gallery::done(1, None),
         result: Some(gallery::UNICODE.to_owned()),
-        close: Some(gallery::full_closing(Verdict::Completed, "c")?),
+        close: Some(Box::new(gallery::full_closing(Verdict::Completed, "c")?)),
     };
     let (shard, done) = ("w@0/3".parse::<qsketch_core::ShardId>()?, gallery::done(1, None));
     let element = |element| Write::RecordElement {

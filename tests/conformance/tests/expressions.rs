@@ -177,7 +177,7 @@ fn rows(id: &JobId) -> Result<Vec<Row>> {
             of(Footing::Seen { attempt: 2, lease_until: seen }, &ended),
         ),
         ("record", "the worker; of a wait whoever signals, or the reconciler", record(None)),
-        ("record of the last task", "the same", record(Some(entry(None)))),
+        ("record of the last task", "the same", record(Some(Box::new(entry(None))))),
         (
             "record of an element",
             worker,

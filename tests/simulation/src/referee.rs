@@ -152,7 +152,7 @@ impl Book {
                     job.result.clone_from(result);
                 }
                 self.recorded(rules, number, task, done, say);
-                self.closing(rules, number, job, close.as_ref(), commit, say);
+                self.closing(rules, number, job, close.as_deref(), commit, say);
             }
             Write::RecordFinal { task, closing, done } => {
                 if job.status == JobStatus::Running || *closing != job.closing || job.done.contains_key(task) {
@@ -216,7 +216,7 @@ impl Book {
                     say(7, format!("a refund token for closing {closing}, the job is {}", job.status.as_str()));
                 }
                 if let Some(entry) = job.closings.get_mut(*closing as usize)
-                    && entry.refund.replace(issued.clone()).is_some()
+                    && entry.refund.replace(Box::new(issued.clone())).is_some()
                 {
                     say(7, format!("another refund token for closing {closing}"));
                 }

@@ -88,7 +88,7 @@ pub(crate) fn record(pipeline: &Pipeline, id: &TaskId, job: &Job, attempt: u32, 
     }
     let is_last = route::is_all_complete(pipeline, job, Also::Record(id, &done));
     let result = output.result;
-    let close = is_last.then(|| closing_completed(result.clone().or_else(|| job.result.clone()), now));
+    let close = is_last.then(|| closing_completed(result.clone().or_else(|| job.result.clone()), now)).map(Box::new);
     Write::Record { task: id.clone(), closing: job.closing, done, result, close }
 }
 

@@ -132,7 +132,7 @@ fn a_failed_closing_keeps_the_hash_of_its_one_token_and_every_repetition_makes_t
         assert!(!serde_json::to_string(&job)?.contains(token.text()), "the token is stored");
         let late = Time(LATER.0 + 99);
         assert_eq!(issue(&secret()?, &job, 0, late), Issuing::Is { token, expires_at: kept.expires_at });
-        let again = Write::Issue { closing: 0, issued: kept };
+        let again = Write::Issue { closing: 0, issued: *kept };
         assert!(is_refused(&job, &again));
         let other = Secret::try_from("another secret of thirty-two bytes.....")?;
         assert_eq!(issue(&other, &job, 0, late), Issuing::OtherSecret);

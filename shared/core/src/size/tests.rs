@@ -189,7 +189,7 @@ fn a_job_s_life_costs_its_indexes_three_units_two_at_birth_and_one_at_the_end() 
         refund: None,
     };
     for write in [
-        Write::Record { task: "a".parse()?, closing: 0, done: done(), result: None, close: Some(entry) },
+        Write::Record { task: "a".parse()?, closing: 0, done: done(), result: None, close: Some(Box::new(entry)) },
         Write::RecordFinal { task: "z@0".parse()?, closing: 0, done: done() },
     ] {
         let next = apply(&write, Some(&part)).ok_or("it is written")?;

@@ -79,7 +79,7 @@ async fn apart(seed: u64) {
     slow.process.set_clock(-500);
     let id = stage.submit("j").await;
     stage.until("an element has begun", |_| !stage.played("b#0").is_empty()).await;
-    let frozen = if seed % 2 == 0 { &fast } else { &slow };
+    let frozen = if seed.is_multiple_of(2) { &fast } else { &slow };
     frozen.process.freeze();
     tokio::time::sleep(LEASE + Duration::from_secs(2)).await;
     frozen.process.thaw();
