@@ -27,7 +27,7 @@ const SHARED: &[(&str, &[&str])] = &[
 const SERVICES: &[&str] = &["core", "runtime", "video", "aws", "media", "ops"];
 
 /// All that the core may use of the world: nothing that waits, reads a clock, draws or speaks to anybody.
-const CORE: &[&str] = &["serde", "serde_json", "sha2", "thiserror"];
+const CORE: &[&str] = &["hmac", "serde", "serde_json", "sha2", "thiserror"];
 
 /// What the core's source may not name.
 const IMPURE: &[&str] = &[

@@ -118,5 +118,37 @@ fn look(stack: &Stack) -> Result<()> {
         "a failed job has its exit code: {}",
         qsketch_local_tests::text(&followed)
     );
+    refunds(stack, &event)
+}
+
+/// The event's token is good once, and a job that was refunded is redriven only by whoever says so.
+fn refunds(stack: &Stack, event: &Value) -> Result<()> {
+    let token = event["refund"]["token"].as_str().context("the event has no token")?;
+    let run = |arguments: &[&str]| -> Result<(Option<i32>, String)> {
+        let output = stack.qsketch(arguments)?.output()?;
+        Ok((output.status.code(), qsketch_local_tests::text(&output)))
+    };
+    let table = stack.aws(&["dynamodb", "scan", "--table-name", stack.setting("QSKETCH_TABLE")?])?;
+    ensure!(!table.to_string().contains(token), "the table keeps a hash, never the token");
+    let guessed = format!("{}{}", &token[..token.len() - 8], "00000000");
+    let (code, text) = run(&["refund", "redeem", &guessed, "--reference", "p-0"])?;
+    ensure!(code == Some(4), "a guess is no token: {text}");
+    let children = ["p-1", "p-2"].map(|reference| {
+        let mut command = stack.qsketch(&["refund", "redeem", token, "--reference", reference])?;
+        Ok(command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn()?)
+    });
+    let mut codes = Vec::new();
+    for child in children {
+        let child: Result<std::process::Child> = child;
+        codes.push(child?.wait()?.code());
+    }
+    codes.sort_unstable();
+    ensure!(codes == [Some(0), Some(1)], "of two at the same moment one wins: {codes:?}");
+    let (code, text) = run(&["redrive", "broken", "--dry-run"])?;
+    ensure!(code == Some(1) && text.contains("--after-refund"), "{text}");
+    let (code, text) = run(&["redrive", "broken", "--after-refund", "--dry-run"])?;
+    ensure!(code == Some(0), "{text}");
+    let (_, text) = run(&["show", "broken"])?;
+    ensure!(text.contains("Refund") && !text.contains(token), "{text}");
     Ok(())
 }
