@@ -83,7 +83,9 @@ def deploy(cloud, stack, profile):
 
 
 def ensure_refund_secret(ssm, stack):
-    """Makes the secret of refund tokens unless it is there: a notification under way could not repeat its token with another one. Returns its name."""
+    """Makes the secret of refund tokens unless it is there; returns its name.
+
+    It is never changed: a notification under way could not repeat its token with another one."""
     name = f"/qsketch/{stack.name}/refund-secret"
     try:
         # CloudFormation makes no SecureString, so no template does this.
