@@ -15,7 +15,7 @@ use crate::doctor::{CONSUMED, REJECTED_QUEUE};
 use crate::error::OpsError;
 use crate::submit::INTAKE_QUEUE;
 
-/// The most letters of one queue that are looked at: so many are received in a fraction of [`HOLD`].
+/// The most letters of one queue that are looked at: so many are received in a fraction of the time for which they are held.
 pub const LOOKED_MAX: usize = 1_000;
 
 /// For how long a letter that is looked at is hidden from others; should this process die, it comes back after that.
