@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
+use qsketch_core::failure::PANIC;
 use qsketch_core::limits::CLOCK_SKEW_MAX;
 use qsketch_core::{Done, JobId, JobStatus, Message, Outcome, StepName, TaskId, Time};
 use qsketch_notify::NOTIFICATIONS_QUEUE;
@@ -329,17 +330,27 @@ fn unrest(world: &World, found: &mut Vec<Violation>) {
     }
 }
 
-/// 2: no message is given up, but a notification's whose attempts are used up.
+/// 2: no message is given up, but a notification's whose attempts are used up, and one of a task that closed its job because
+/// its handler panicked in every attempt.
 fn dead_letters(world: &World, books: &BTreeMap<JobId, Book>, found: &mut Vec<Violation>) {
     for queue in world.queues() {
         for letter in world.sim.messages(&queue.dead()) {
             let message = Message::parse(&letter.body).ok();
             let attempts = message.as_ref().and_then(|message| books.get(&message.job)?.tasks.get(&message.task));
-            let is_expected = queue.as_str() == FINALIZER && attempts.is_some_and(|task| !task.attempts.is_empty());
-            if !is_expected {
+            let is_used_up = queue.as_str() == FINALIZER && attempts.is_some_and(|task| !task.attempts.is_empty());
+            let is_poison = message.as_ref().is_some_and(|message| is_closed_by_panic(world, message));
+            if !is_used_up && !is_poison {
                 let what = format!("a message of queue {queue} is dead: {:?}", letter.attributes.get("reason"));
                 found.push(violation(2, message.map(|message| message.job).as_ref(), what));
             }
         }
     }
+}
+
+fn is_closed_by_panic(world: &World, message: &Message) -> bool {
+    let job = world.sim.parts(&message.job).job;
+    let closings = job.map(|job| job.closings).unwrap_or_default();
+    let closing = closings.get(message.closing as usize);
+    closing
+        .is_some_and(|entry| entry.task.as_ref() == Some(&message.task) && entry.error_type.as_deref() == Some(PANIC))
 }
