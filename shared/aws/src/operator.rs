@@ -17,24 +17,12 @@ impl DynamoTable {
         (finalizer, is_notified): (&TaskId, bool),
         set: &Reopened,
     ) -> Result<Commit, PortError> {
-        let condition = match (is_notified, is_refunded) {
-            (true, false) => {
-                "#status <> :running AND #closing = :closing AND attribute_exists(#done.#finalizer) AND \
-                 attribute_not_exists(#refunded)"
-            }
-            (true, true) => {
-                "#status <> :running AND #closing = :closing AND attribute_exists(#done.#finalizer) AND \
-                 attribute_exists(#refunded)"
-            }
-            (false, false) => {
-                "#status <> :running AND #closing = :closing AND attribute_not_exists(#done.#finalizer) AND \
-                 attribute_not_exists(#refunded)"
-            }
-            (false, true) => {
-                "#status <> :running AND #closing = :closing AND attribute_not_exists(#done.#finalizer) AND \
-                 attribute_exists(#refunded)"
-            }
-        };
+        let is_there = |is_there| if is_there { "attribute_exists" } else { "attribute_not_exists" };
+        let condition = format!(
+            "#status <> :running AND #closing = :closing AND {}(#done.#finalizer) AND {}(#refunded)",
+            is_there(is_notified),
+            is_there(is_refunded)
+        );
         let condition = Condition::new(condition)
             .of_closing(closing)
             .name("#done", "done")

@@ -1,4 +1,4 @@
-//! How far a worker's clock is off, as the dates of replies tell it. Rule 15: leases hold by clocks that differ by
+//! How far a worker's clock is off, as the dates of replies tell it. Leases hold by clocks that differ by
 //! [`CLOCK_SKEW_MAX`] at most, so a worker whose clock is further off claims nothing.
 
 use core::fmt;
@@ -42,9 +42,18 @@ impl Offset {
     /// Whether it is further off than clocks may be, for sure.
     #[must_use]
     pub fn is_off(self) -> bool {
-        let allowed = i64::try_from(CLOCK_SKEW_MAX.as_millis()).unwrap_or(i64::MAX);
-        self.least > allowed || self.most < -allowed
+        self.least > allowed() || self.most < -allowed()
     }
+
+    /// Whether it is no further off than clocks may be, for sure.
+    #[must_use]
+    pub fn is_right(self) -> bool {
+        self.least >= -allowed() && self.most <= allowed()
+    }
+}
+
+fn allowed() -> i64 {
+    i64::try_from(CLOCK_SKEW_MAX.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl fmt::Display for Offset {
@@ -94,6 +103,8 @@ mod tests {
             prop_assert!(ahead.abs() > 1_000 || !told.is_off(), "{told:?}");
             // Forty replies at any moments of a second leave some tenths of it open.
             prop_assert!(ahead.abs() < 1_500 || told.is_off(), "{told:?}");
+            prop_assert!(ahead.abs() > 500 || told.is_right(), "{told:?}");
+            prop_assert!(ahead.abs() <= 1_000 || !told.is_right(), "{told:?}");
         }
     }
 

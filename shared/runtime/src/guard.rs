@@ -10,7 +10,7 @@ use qsketch_core::{Message, Offset};
 use crate::batch::Outbox;
 use crate::consume::{Consumer, Fate, trouble_pause};
 use crate::drive::{dead_letter, panic_text};
-use crate::ports::{Delivery, ORIGINAL_ID, Outgoing, PortError, QueueName, Queues};
+use crate::ports::{Clock, Delivery, ORIGINAL_ID, Outgoing, PortError, QueueName, Queues};
 use crate::shutdown::Stop;
 
 /// After how many receives SQS itself moves a message to the dead letters, with no reason: the queues' `maxReceiveCount`,
@@ -35,16 +35,32 @@ const _: () = assert!(RECEIVES_PANICKED_MAX < RECEIVES_FRESH, "a copy must not h
 /// has to set it, and other workers may take the message meanwhile.
 pub const OFF_PAUSE: Duration = Duration::from_secs(5);
 
+/// For how long a clock is compared again that replies have neither shown to be right nor to be off: `Date` counts in whole
+/// seconds, so a second of replies tells all but a tenth.
+const UNSURE_MAX: Duration = Duration::from_secs(1);
+
+/// After how long such a clock is compared again.
+const UNSURE_PAUSE: Duration = Duration::from_millis(100);
+
 /// Waits until the consumer can begin with a message: until its clock is right, and it says so itself. The queue is asked
-/// now and then meanwhile, since its replies tell the time.
+/// now and then meanwhile, since its replies tell the time. A clock that stays at the very bound may begin.
 pub async fn ready(consumer: &dyn Consumer, queue: &QueueName, queues: &dyn Queues) {
-    let mut waited = 0_u32;
-    while let Some(offset) = off(consumer) {
-        if waited.is_multiple_of(OFF_TOLD_EVERY) {
-            tracing::error!(%queue, %offset, "this machine's clock is off by more than 1 s: nothing is claimed until it is set (NTP)");
-        }
-        waited = waited.saturating_add(1);
-        tokio::time::sleep(OFF_PAUSE).await;
+    let offset = || consumer.clock().and_then(Clock::offset);
+    let (mut waited, mut unsure) = (0_u32, Duration::ZERO);
+    while let Some(offset) = offset().filter(|offset| !offset.is_right()) {
+        let pause = if offset.is_off() {
+            if waited.is_multiple_of(OFF_TOLD_EVERY) {
+                tracing::error!(%queue, %offset, "this machine's clock is off by more than 1 s: nothing is claimed until it is set (NTP)");
+            }
+            waited = waited.saturating_add(1);
+            OFF_PAUSE
+        } else if unsure < UNSURE_MAX {
+            unsure += UNSURE_PAUSE;
+            UNSURE_PAUSE
+        } else {
+            break;
+        };
+        tokio::time::sleep(pause).await;
         if let Err(error) = queues.depth(queue).await {
             tracing::warn!(%queue, error = error.chain(), "the time could not be asked for");
         }
@@ -71,11 +87,13 @@ pub async fn consume(
     delivery: &Delivery,
     stop: &Stop,
 ) -> Fate {
-    if let Some(offset) = off(consumer) {
-        tracing::error!(%queue, message_id = delivery.message_id, %offset, "this machine's clock is off by more than 1 s: nothing is claimed until it is set (NTP)");
-        return Fate::Hide(OFF_PAUSE);
-    }
-    let result = AssertUnwindSafe(consumer.consume(delivery, stop)).catch_unwind().await;
+    let result = match off(consumer) {
+        None => AssertUnwindSafe(consumer.consume(delivery, stop)).catch_unwind().await,
+        Some(offset) => {
+            tracing::error!(%queue, message_id = delivery.message_id, %offset, "this machine's clock is off by more than 1 s: nothing is claimed until it is set (NTP)");
+            Ok(Fate::Hide(OFF_PAUSE))
+        }
+    };
     let settled = match result {
         Ok(Fate::Hide(span)) if delivery.receives >= RECEIVES_FRESH => renew(queue, outbox, delivery, span).await,
         Ok(fate) => Ok(fate),

@@ -51,7 +51,7 @@ pub const FAIR_MESSAGE: Price = Price {
     dollars_per_million: 0.10,
     source: "cloudburn.io, an article on SQS's prices",
     date: "March 2026, read 2026-11-22",
-    note: "unconfirmed: no page of AWS that was read names it; not in the sum, since qsketch does not use them yet",
+    note: "unconfirmed: no page of AWS that was read names it; not in the sum",
 };
 
 /// All prices, in the order of the reports.

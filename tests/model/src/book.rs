@@ -9,9 +9,6 @@
 //! - **Owners** are names of slots in the store. A drive knows them as `me` and `other`, for `decide` only ever asks
 //!   whether an owner is its own. The lease of a drive that is gone belongs to `gone`.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
-
 use qsketch_core::backoff::Jitter;
 use qsketch_core::decide::{Drive, Event, GivingBack, Known, Output, Step, decide, give_back_after_crash};
 use qsketch_core::failure::Failure;
@@ -23,6 +20,7 @@ use qsketch_core::time::Time;
 use qsketch_core::write::{Claim, Commit, Footing, Write, apply};
 
 use crate::config::{Broken, WIDTH};
+use crate::names::{Map, Names};
 use crate::state::ABSENT;
 
 /// The time of every decision, and of everything that was written.
@@ -42,71 +40,6 @@ const LATER: Time = Time(NOW.0 + 1_000);
 
 /// The owner of a lease whose drive is gone.
 const GONE: &str = "gone";
-
-/// A fast hasher for small keys (`FxHash` as the Rust compiler has it).
-#[derive(Default)]
-pub struct Fx(u64);
-
-impl Hasher for Fx {
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 29)
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_le_bytes(word));
-        }
-    }
-    fn write_u8(&mut self, word: u8) {
-        self.write_u64(u64::from(word));
-    }
-    fn write_u16(&mut self, word: u16) {
-        self.write_u64(u64::from(word));
-    }
-    fn write_u32(&mut self, word: u32) {
-        self.write_u64(u64::from(word));
-    }
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-    fn write_usize(&mut self, word: usize) {
-        self.write_u64(word as u64);
-    }
-}
-
-/// A map with the fast hasher.
-pub type Map<K, V> = HashMap<K, V, BuildHasherDefault<Fx>>;
-
-/// Values and their numbers.
-#[derive(Debug)]
-pub struct Names<T> {
-    values: Vec<T>,
-    numbers: Map<T, u32>,
-}
-
-impl<T: Clone + Eq + Hash> Names<T> {
-    fn new() -> Self {
-        Self { values: Vec::new(), numbers: Map::default() }
-    }
-
-    /// The number of a value.
-    pub fn number(&mut self, value: T) -> u32 {
-        if let Some(number) = self.numbers.get(&value) {
-            return *number;
-        }
-        let number = u32::try_from(self.values.len()).expect("fewer than 2^32 values");
-        self.values.push(value.clone());
-        self.numbers.insert(value, number);
-        number
-    }
-
-    /// The value of a number.
-    #[must_use]
-    pub fn value(&self, number: u32) -> &T {
-        &self.values[number as usize]
-    }
-}
 
 /// An event, with parts by number, tasks as the drive sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

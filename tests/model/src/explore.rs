@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use stateright::Model;
 
 use crate::action::{self, Action};
-use crate::book::Fx;
+use crate::names::Fx;
 use crate::promise::Promise;
 use crate::protocol::Protocol;
 use crate::state::State;

@@ -30,6 +30,7 @@ pub mod config;
 pub mod explore;
 pub mod golden;
 pub mod moves;
+pub mod names;
 pub mod promise;
 pub mod protocol;
 mod reduce;

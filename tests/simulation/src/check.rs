@@ -330,8 +330,8 @@ fn unrest(world: &World, found: &mut Vec<Violation>) {
     }
 }
 
-/// 2: no message is given up, but a notification's whose attempts are used up, and one of a task that closed its job because
-/// its handler panicked in every attempt.
+/// 2: no message is given up, but a notification's whose attempts are used up, and one of a task that failed its job for good
+/// by a panic.
 fn dead_letters(world: &World, books: &BTreeMap<JobId, Book>, found: &mut Vec<Violation>) {
     for queue in world.queues() {
         for letter in world.sim.messages(&queue.dead()) {

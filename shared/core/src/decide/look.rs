@@ -183,8 +183,8 @@ fn settle_recorded(pipeline: &Pipeline, job: &Job, id: &TaskId, now: Time) -> St
     Step::Settle(sending(Message::to_all(pipeline, job, route::successors(pipeline, id.step(), job))))
 }
 
-/// Rule 2: a closed job's notification, unless it is recorded. The message of a task whose every attempt panicked goes to
-/// the dead letters: it is poison, and whoever mends the handler finds it there.
+/// Rule 2: a closed job's notification, unless it is recorded. The message of a task that failed for good by a panic goes
+/// to the dead letters: it is poison, and whoever mends the handler finds it there.
 fn settle_closed(pipeline: &Pipeline, drive: &Drive, job: &Job) -> Step {
     let mut acts = sending(Message::to_finalizer(pipeline, job).into_iter().collect());
     if let Some(reason) = poison(drive, job) {
@@ -201,7 +201,7 @@ fn poison(drive: &Drive, job: &Job) -> Option<String> {
         return None;
     }
     let error = entry.error.as_ref().map(ErrorText::as_str).unwrap_or_default();
-    Some(format!("{task} panicked in every attempt, the last was {}: {error}", entry.attempt.unwrap_or_default()))
+    Some(format!("{task} failed for good, its attempt {} panicked: {error}", entry.attempt.unwrap_or_default()))
 }
 
 fn sending(messages: Vec<Message>) -> Vec<Act> {

@@ -1,11 +1,17 @@
 //! Clocks: within a second of each other every promise holds; beyond it nothing is claimed.
 
 use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use qsketch_core::JobStatus;
+use async_trait::async_trait;
+use qsketch_core::{JobStatus, Offset, Time};
+use qsketch_runtime::batch::Outbox;
+use qsketch_runtime::poll::{self, Polling};
 use qsketch_runtime::ports::PortErrorKind;
 use qsketch_runtime::reconcile::{Mode, reconcile};
-use qsketch_sim::Disorder;
+use qsketch_runtime::{Clock, Consumer, Delivery, Fate, QueueName, Stop, shutdown};
+use qsketch_sim::{Disorder, EPOCH};
 
 use crate::stage::{End, LEASE, Play, Stage, status};
 
@@ -98,4 +104,70 @@ async fn with_clocks_a_second_apart_every_output_stays_its_winners() {
     for seed in 0..20 {
         apart(seed).await;
     }
+}
+
+/// A consumer whose clock replies narrow only from the fourth question on: to `told`.
+struct Unsure {
+    asked: AtomicU32,
+    told: Offset,
+    consumed: AtomicU32,
+}
+
+impl Clock for Unsure {
+    fn now(&self) -> Time {
+        EPOCH
+    }
+
+    fn draw(&self) -> u16 {
+        0
+    }
+
+    fn nonce(&self) -> String {
+        "nonce".to_owned()
+    }
+
+    fn offset(&self) -> Option<Offset> {
+        let is_wide = self.asked.fetch_add(1, Ordering::SeqCst) < 3;
+        Some(if is_wide { Offset { least: 200, most: 1_200 } } else { self.told })
+    }
+}
+
+#[async_trait]
+impl Consumer for Unsure {
+    async fn consume(&self, _: &Delivery, _: &Stop) -> Fate {
+        self.consumed.fetch_add(1, Ordering::SeqCst);
+        Fate::Delete
+    }
+
+    fn clock(&self) -> Option<&dyn Clock> {
+        Some(self)
+    }
+}
+
+/// How many messages such a consumer has taken after a minute.
+async fn taken(least: i64, most: i64) -> u32 {
+    let stage = Stage::new(1, |_, _| Play::Hang);
+    let queues = stage.sim.ports().queues;
+    let (asked, consumed) = (AtomicU32::new(0), AtomicU32::new(0));
+    let consumer = Arc::new(Unsure { asked, told: Offset { least, most }, consumed });
+    stage.send("q", "x").await;
+    let (stopper, stop) = shutdown::pair();
+    let polling = Polling { queue: QueueName::new("q"), concurrency: 1, wait: Duration::from_secs(20), hide: LEASE };
+    let outbox = Outbox::new(Arc::clone(&queues));
+    let running = poll::run(&polling, queues, &outbox, Arc::clone(&consumer) as Arc<dyn Consumer>, &stop);
+    tokio::join!(
+        async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            stopper.stop();
+        },
+        async { running.await.unwrap() }
+    );
+    consumer.consumed.load(Ordering::SeqCst)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_can_not_tell_yet_asks_before_it_begins() {
+    assert_eq!(taken(1_100, 1_200).await, 0, "it was off");
+    assert_eq!(taken(800, 900).await, 1, "it was right");
+    assert_eq!(taken(950, 1_050).await, 1, "it is at the very bound, and may begin");
 }

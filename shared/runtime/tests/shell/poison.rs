@@ -140,7 +140,7 @@ async fn a_task_that_panics_in_every_attempt_fails_its_job_and_is_a_dead_letter(
     assert!(["b#0", "b#2"].iter().all(|task| job.done.contains_key(&task.parse().unwrap())), "its neighbours go on");
     let letters = stage.sim.messages(&dead);
     assert_eq!(letters.len(), 1);
-    let reason = "b#1 panicked in every attempt, the last was 3: the step panicked on purpose";
+    let reason = "b#1 failed for good, its attempt 3 panicked: the step panicked on purpose";
     assert_eq!(letters[0].attributes["reason"], reason);
     assert_eq!(Message::parse(&letters[0].body).unwrap().task.to_string(), "b#1");
 }

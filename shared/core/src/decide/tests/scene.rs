@@ -51,7 +51,7 @@ impl Scene {
         self
     }
 
-    /// The job failed because every attempt at the task panicked.
+    /// The job failed because the last attempt at the task panicked.
     pub(super) fn panicked(self) -> Tried<Self> {
         let mut scene = self.closed(Verdict::Failed);
         let id = scene.id.clone();
