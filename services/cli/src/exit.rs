@@ -84,7 +84,9 @@ impl Problem {
                 OpsError::Invalid { .. } | OpsError::BadQuestion { .. } => Exit::Usage,
                 OpsError::IdTaken { .. } => Exit::Rejected,
                 OpsError::NotFound { .. } | OpsError::NoRefund { refusal: Refused::Unknown, .. } => Exit::NotFound,
-                OpsError::NoVideo { status: JobStatus::Running | JobStatus::Completed, .. } => Exit::Other,
+                OpsError::NoVideo { status: JobStatus::Queued | JobStatus::Running | JobStatus::Completed, .. } => {
+                    Exit::Other
+                }
                 OpsError::NoVideo { status, .. } => exit_of(*status),
                 OpsError::NotTaken { .. } | OpsError::Stalled { .. } | OpsError::NotNotified { .. } => Exit::Stalled,
                 OpsError::Damaged { .. }
@@ -131,7 +133,7 @@ impl Problem {
 /// The exit code of a job that closed like this.
 pub(crate) const fn exit_of(status: JobStatus) -> Exit {
     match status {
-        JobStatus::Running | JobStatus::Completed => Exit::Done,
+        JobStatus::Queued | JobStatus::Running | JobStatus::Completed => Exit::Done,
         JobStatus::Failed => Exit::Failed,
         JobStatus::TimedOut => Exit::TimedOut,
         JobStatus::Canceled => Exit::Canceled,

@@ -15,13 +15,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use qsketch_core::decide::{is_started, start_message};
 use qsketch_core::digest::sha256;
-use qsketch_core::limits::LAYOUT;
+use qsketch_core::limits::{LAYOUT, TENANT_JOBS_MAX};
 use qsketch_core::parts::{JobStatus, expires_at};
 use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Refusal, Tenant, Time, Write};
 use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::consume::trouble_pause;
 use qsketch_runtime::crew::{Crew, InHand};
+use qsketch_runtime::pipelines::Pipelines;
 use qsketch_runtime::ports::{Outgoing, PortError, PortErrorKind, Remedy};
+use qsketch_runtime::tenants::Tenants;
 use qsketch_runtime::{Clock, Consumer, Delivery, Fate, Ports, QueueName, Stop};
 use qsketch_video::{Reason, RequestError, VideoRequest};
 
@@ -64,6 +66,9 @@ pub struct Intake {
     crew: Crew,
     queue: QueueName,
     graphs: Graphs,
+    /// How many jobs of one tenant may run at once.
+    jobs_max: Option<u32>,
+    pipelines: Pipelines,
     /// Whether the table has the graph of jobs without an approval, and of those with one.
     is_kept: [AtomicBool; 2],
 }
@@ -73,7 +78,16 @@ impl Intake {
     #[must_use]
     pub fn new(ports: Ports, outbox: Outbox, graphs: Graphs) -> Self {
         let (crew, queue) = (Crew::default(), QueueName::new(INTAKE_QUEUE));
-        Self { ports, outbox, crew, queue, graphs, is_kept: Default::default() }
+        let (jobs_max, pipelines) = (None, Pipelines::default());
+        Self { ports, outbox, crew, queue, graphs, jobs_max, pipelines, is_kept: Default::default() }
+    }
+
+    /// The same intake, with a cap on how many jobs of one tenant run at once: 1 to [`qsketch_core::limits::TENANT_JOBS_MAX`].
+    /// Those beyond it are queued.
+    #[must_use]
+    pub const fn with_cap(mut self, jobs_max: Option<u32>) -> Self {
+        self.jobs_max = jobs_max;
+        self
     }
 
     /// The same intake, as one of a crew: a light first step that the crew serves begins here, without a queue between.
@@ -102,7 +116,10 @@ impl Intake {
         };
         let tenant = parsed(Tenant::try_from(request.tenant()))?;
         let now = self.ports.clock.now();
-        let job = Job::begun(id.clone(), tenant.clone(), pipeline, now);
+        let job = match self.jobs_max {
+            Some(_) => Job::queued(id.clone(), tenant.clone(), pipeline, now),
+            None => Job::begun(id.clone(), tenant.clone(), pipeline, now),
+        };
         let input = self.input(&id, &request, &job, now)?;
         let hash = input.content_hash.clone();
         let input = match self.ports.table.commit(&id, &Write::CreateInput(Box::new(input))).await? {
@@ -118,7 +135,10 @@ impl Intake {
             self.ports.table.load_job(&id).await?
         };
         match (objection(&id, &hash, &input, job.as_ref()), job) {
-            (None, Some(job)) => self.start(delivery, pipeline, &job, stop).await,
+            (None, Some(job)) => {
+                let job = self.begin(job).await?;
+                self.start(delivery, pipeline, &job, stop).await
+            }
             (None, None) => Err(damaged("job", &id)),
             (Some(reason), _) => {
                 // Where the job is refused or long closed, the input just written may stay under its id: no task of
@@ -129,10 +149,17 @@ impl Intake {
         }
     }
 
+    /// Starts a job that is queued, where its tenant has room.
+    async fn begin(&self, job: Job) -> Result<Job, PortError> {
+        let (ports, outbox, pipelines) = (&self.ports, &self.outbox, &self.pipelines);
+        // Of a job that was queued before its cap was taken away, the widest one counts.
+        Tenants { ports, outbox, pipelines }.begin(job, self.jobs_max.unwrap_or(TENANT_JOBS_MAX)).await
+    }
+
     /// Sends the job's first task, unless that has nothing left to bring about.
     async fn start(&self, delivery: &Delivery, pipeline: &Pipeline, job: &Job, stop: &Stop) -> Result<(), PortError> {
-        let first = start_message(pipeline, job);
-        if !is_started(pipeline, job) {
+        if job.status != JobStatus::Queued && !is_started(pipeline, job) {
+            let first = start_message(pipeline, job);
             let in_hand = InHand { queue: &self.queue, delivery, stop };
             self.crew.pass_on(pipeline, &job.tenant, vec![first], &self.outbox, in_hand).await?;
         }
@@ -150,7 +177,8 @@ impl Intake {
             content_hash: request.content_hash(),
             submission,
             received_at: now,
-            expires_at: expires_at(job.deadline),
+            // Of a job that is queued, as long as the job.
+            expires_at: job.expires_at.max(expires_at(job.deadline)),
         })
     }
 

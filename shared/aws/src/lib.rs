@@ -12,6 +12,7 @@ mod meter;
 mod operator;
 mod parameter;
 mod queues;
+mod rosters;
 mod shards;
 mod store;
 mod table;
@@ -72,6 +73,7 @@ pub fn connect(settings: &Settings, sdk: &SdkConfig) -> Ports {
     let table = Arc::new(DynamoTable::watched(sdk, &settings.table, &clock));
     Ports {
         lists: Arc::clone(&table) as Arc<dyn qsketch_runtime::Lists>,
+        rosters: Arc::clone(&table) as Arc<dyn qsketch_runtime::Rosters>,
         table,
         queues: Arc::new(SqsQueues::watched(sdk, &settings.queue_url_prefix, &clock)),
         store: Arc::new(S3Store::new(sdk, &settings.bucket)),

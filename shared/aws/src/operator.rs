@@ -3,11 +3,26 @@
 
 use qsketch_core::parts::Pause;
 use qsketch_core::refund::{Issued, Redemption};
-use qsketch_core::write::Reopened;
-use qsketch_core::{Commit, JobId, JobStatus, TaskId, Time};
+use qsketch_core::write::{Kept, Reopened, Started};
+use qsketch_core::{Closing, Commit, JobId, JobStatus, TaskId, Time};
 use qsketch_runtime::ports::PortError;
 
 use crate::table::{Condition, DynamoTable, JOB, number, text};
+
+/// What every write sets that ends a job's time in the queue.
+const KEPT: &str = "#status = :status, #check_shard = :check_shard, #check_at = :check_at, #expires_at = :expires_at";
+
+fn kept(kept: &Kept) -> Condition {
+    Condition::new("#status = :queued")
+        .name("#status", "status")
+        .name("#check_shard", "check_shard")
+        .name("#check_at", "check_at")
+        .name("#expires_at", "expires_at")
+        .value(":queued", text(JobStatus::Queued.as_str()))
+        .value(":check_shard", text(&kept.check_shard))
+        .value(":check_at", number(kept.check_at.0))
+        .value(":expires_at", number(kept.expires_at))
+}
 
 impl DynamoTable {
     pub(crate) async fn reopen(
@@ -72,6 +87,21 @@ impl DynamoTable {
         let condition =
             condition.of_closing(closing).name("#paused", "paused").value(":set", self.attribute(job, set)?);
         self.update(job, JOB, "SET #paused = :set", condition).await
+    }
+
+    pub(crate) async fn start(&self, job: &JobId, set: &Started) -> Result<Commit, PortError> {
+        let condition = kept(&set.kept)
+            .name("#started_at", "started_at")
+            .name("#deadline", "deadline")
+            .value(":at", number(set.at.0))
+            .value(":status", text(JobStatus::Running.as_str()))
+            .value(":deadline", number(set.deadline.0));
+        self.update(job, JOB, &format!("SET {KEPT}, #started_at = :at, #deadline = :deadline"), condition).await
+    }
+
+    pub(crate) async fn withdraw(&self, job: &JobId, entry: &Closing, to: &Kept) -> Result<Commit, PortError> {
+        let condition = self.closing(job, kept(to), entry)?;
+        self.update(job, JOB, &format!("SET {KEPT}, #closings = list_append(#closings, :entry)"), condition).await
     }
 
     pub(crate) async fn expire(&self, job: &JobId, closing: u32, expires_at: u64) -> Result<Commit, PortError> {

@@ -29,6 +29,14 @@ use crate::meter::Meter;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
+/// What became of an update.
+pub(crate) enum Updated {
+    /// It was written; the item as it is now.
+    Written(Item),
+    /// Its condition did not hold; the item as it is, empty or none where there is none.
+    Refused(Option<Item>),
+}
+
 /// The most pages of 1 MB that one query of a job's parts may take: the widest job has ten thousand parts of under a
 /// kilobyte for each of its steps.
 const PAGES_MAX: usize = 1_000;
@@ -80,7 +88,7 @@ impl DynamoTable {
         }
     }
 
-    async fn get(&self, key: &str, part: &str) -> Result<Option<Item>, PortError> {
+    pub(crate) async fn get(&self, key: &str, part: &str) -> Result<Option<Item>, PortError> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(true);
         let request = request.key("job_id", text(key)).key("part", text(part));
         let request = request.set_return_consumed_capacity(self.capacity());
@@ -133,11 +141,24 @@ impl DynamoTable {
         update: &str,
         condition: Condition,
     ) -> Result<Commit, PortError> {
+        match self.update_item(job.as_str(), part, update, condition).await? {
+            Updated::Written(item) => Ok(Commit::Written(self.part(job, part, item)?)),
+            Updated::Refused(item) => self.overtaken(job, part, item),
+        }
+    }
+
+    pub(crate) async fn update_item(
+        &self,
+        key: &str,
+        part: &str,
+        update: &str,
+        condition: Condition,
+    ) -> Result<Updated, PortError> {
         let request = self
             .client
             .update_item()
             .table_name(&self.table)
-            .key("job_id", text(job.as_str()))
+            .key("job_id", text(key))
             .key("part", text(part))
             .update_expression(update)
             .condition_expression(condition.expression.as_ref())
@@ -149,21 +170,17 @@ impl DynamoTable {
         match request.send().await {
             Ok(output) => {
                 self.wrote(output.consumed_capacity());
-                let item = output.attributes.ok_or_else(|| {
-                    PortError::new(self.what("write", job.as_str(), part), PortErrorKind::Damaged)
-                        .because("no item came back")
-                })?;
-                Ok(Commit::Written(self.part(job, part, item)?))
+                let nothing = || PortError::new(self.what("write", key, part), PortErrorKind::Damaged);
+                output.attributes.map(Updated::Written).ok_or_else(|| nothing().because("no item came back"))
             }
             Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
                 use aws_sdk_dynamodb::operation::update_item::UpdateItemError as E;
-                let item = match service.into_err() {
+                Ok(Updated::Refused(match service.into_err() {
                     E::ConditionalCheckFailedException(failed) => failed.item,
                     _ => None,
-                };
-                self.overtaken(job, part, item)
+                }))
             }
-            Err(error) => Err(port_error(self.what("write", job.as_str(), part), error)),
+            Err(error) => Err(port_error(self.what("write", key, part), error)),
         }
     }
 
@@ -428,6 +445,8 @@ impl Table for DynamoTable {
                 self.reopen(job, (*closing, *is_refunded), (finalizer, *is_notified), set).await
             }
             Write::Pause { closing, changes, set } => self.pause(job, *closing, *changes, set).await,
+            Write::Start(set) => self.start(job, set).await,
+            Write::Withdraw { entry, kept } => self.withdraw(job, entry, kept).await,
             Write::Expire { closing, expires_at } => self.expire(job, *closing, *expires_at).await,
             Write::Issue { closing, issued } => self.issue(job, *closing, issued).await,
             Write::Redeem { closing, redemption } => self.redeem(job, *closing, redemption).await,

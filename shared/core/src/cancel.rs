@@ -9,6 +9,7 @@ use crate::ids::TaskId;
 use crate::message::Message;
 use crate::parts::{Closing, Job, JobStatus, Verdict};
 use crate::pipeline::Pipeline;
+use crate::tenant;
 use crate::time::Time;
 use crate::write::Write;
 
@@ -30,6 +31,10 @@ pub enum Canceling {
 #[must_use]
 pub fn cancel(pipeline: &Pipeline, job: &Job, reason: &str, now: Time) -> Canceling {
     match job.status {
+        JobStatus::Queued => {
+            let kept = tenant::kept(pipeline, job, now.plus(pipeline.job_timeout()), now);
+            Canceling::Write(Write::Withdraw { entry: entry(None, reason, now), kept })
+        }
         JobStatus::Running => Canceling::Write(Write::Close { closing: job.closing, entry: entry(None, reason, now) }),
         JobStatus::Canceled => Canceling::Notify(Message::to_finalizer(pipeline, job)),
         status @ (JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Rejected) => {

@@ -14,6 +14,7 @@
 //!   redrive    what to do to run a closed job again, and what that means for each step
 //!   refund     the token of a failed closing, and what to do to redeem it
 //!   pause      what to do to pause and resume a job or a step of it
+//!   tenant     how many jobs of one tenant run at once, and which one starts next
 //!   reconcile  what to mend of a job that nobody may be at work on
 //!   wait       what a signal does, and what is due when a time is over
 //!   message    the pointer that travels through a queue
@@ -45,6 +46,7 @@ pub mod route;
 pub mod shard;
 pub mod size;
 pub mod story;
+pub mod tenant;
 pub mod time;
 pub mod wait;
 pub mod write;
@@ -58,5 +60,6 @@ pub use offset::Offset;
 pub use parts::{Attempt, Closing, Done, Input, Job, JobStatus, Outcome, Part, Refusal, Task, Verdict};
 pub use pipeline::{Pipeline, PipelineError, PipelineHash, StepSpec, Wait};
 pub use shard::Shard;
+pub use tenant::{Roster, RosterCommit, RosterWrite};
 pub use time::Time;
 pub use write::{Claim, Commit, Footing, Write};

@@ -97,6 +97,22 @@ pub const KNOWN_TASKS_MAX: usize = 16;
 /// How long the parts of a job are kept after its deadline.
 pub const KEEP_AFTER_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3_600);
 
+/// How long a job that is queued is kept: for as long as the longest queue of one tenant may take.
+///
+/// A thousand jobs of an hour, one at a time, take 42 days.
+pub const KEEP_QUEUED: Duration = Duration::from_secs(366 * 24 * 3_600);
+
+/// The most jobs of one tenant that a cap may allow to run: the set of their ids is part of each write of the tenant's
+/// item, which is billed by its size: a write unit for every kilobyte, 27 ids of 36 bytes.
+pub const TENANT_JOBS_MAX: u32 = 500;
+
+/// How often a tenant is looked after whose jobs are capped, while one of them runs or is queued.
+pub const TENANT_LOOK_INTERVAL: Duration = Duration::from_secs(120);
+
+/// How long after a job was queued its tenant's queue may not count as empty: the index shows what was written a moment
+/// ago, most often within a second.
+pub const QUEUE_SETTLED: Duration = Duration::from_secs(15 * 60);
+
 /// Until when nobody looks after a job that seems quiet.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::failure::ErrorText;
 use crate::ids::{JobId, Owner, ShardId, StepName, TaskId, Tenant};
 use crate::limits::{
-    ATTEMPTS_KEPT_MAX, CHECK_SHARDS, CRASHES_IN_COMPANY_MAX, CRASHES_MAX, KEEP_AFTER_DEADLINE, LAYOUT, OVERLOADS_MAX,
-    PATIENCE, RELEASES_MAX,
+    ATTEMPTS_KEPT_MAX, CHECK_SHARDS, CRASHES_IN_COMPANY_MAX, CRASHES_MAX, KEEP_AFTER_DEADLINE, KEEP_QUEUED, LAYOUT,
+    OVERLOADS_MAX, PATIENCE, RELEASES_MAX,
 };
 use crate::pipeline::{Pipeline, PipelineHash};
 use crate::refund::{Issued, Redemption};
@@ -27,6 +27,8 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
+    /// It waits until its tenant has room for one more job that runs ([`crate::tenant`]).
+    Queued,
     /// It is on its way.
     Running,
     /// Every task is recorded.
@@ -43,13 +45,20 @@ pub enum JobStatus {
 
 impl JobStatus {
     /// Every status.
-    pub const ALL: [Self; 6] =
-        [Self::Running, Self::Completed, Self::Failed, Self::TimedOut, Self::Canceled, Self::Rejected];
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::TimedOut, Self::Canceled, Self::Rejected];
+
+    /// Whether it has ended, and stays so unless somebody opens it again.
+    #[must_use]
+    pub const fn is_closed(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
 
     /// The status as it stands in the table.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Queued => "QUEUED",
             Self::Running => "RUNNING",
             Self::Completed => "COMPLETED",
             Self::Failed => "FAILED",
@@ -156,8 +165,14 @@ pub struct Job {
     pub tenant: Tenant,
     /// When it was taken in.
     pub created_at: Time,
-    /// When its time is over.
+    /// When its time is over; of a job that is queued, when it would be, had it begun at once.
     pub deadline: Time,
+    /// Whether it was born with a cap on its tenant's jobs: while it runs it takes one of the places.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub is_capped: bool,
+    /// When it began, where it was queued at first: what is open counts as scheduled no earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
     /// The recorded completions.
     pub done: BTreeMap<TaskId, Done>,
     /// The shards whose every element is recorded, and when the last one was.
@@ -209,6 +224,8 @@ impl Job {
             status: JobStatus::Running,
             created_at: now,
             deadline,
+            is_capped: false,
+            started_at: None,
             done: BTreeMap::new(),
             folded: BTreeMap::new(),
             closing: 0,
@@ -225,6 +242,20 @@ impl Job {
             expires_at: expires_at(deadline),
             job_id: id,
             tenant,
+        }
+    }
+
+    /// A job that begins once its tenant has room for it. Until then it stands in the queue of its tenant, in the index of
+    /// jobs to look after, by when it was taken in.
+    #[must_use]
+    pub fn queued(id: JobId, tenant: Tenant, pipeline: &Pipeline, now: Time) -> Self {
+        Self {
+            status: JobStatus::Queued,
+            is_capped: true,
+            check_shard: Some(queue_shard(&tenant)),
+            check_at: Some(now),
+            expires_at: now.plus(KEEP_QUEUED).epoch_secs(),
+            ..Self::begun(id, tenant, pipeline, now)
         }
     }
 
@@ -308,6 +339,12 @@ pub fn tenant_day(tenant: &Tenant, at: Time) -> String {
 /// The shards of the index of jobs to look after: every open job stands in one of them.
 pub fn check_shards() -> impl Iterator<Item = String> {
     (0..CHECK_SHARDS).map(check_shard_name)
+}
+
+/// The shard of the same index in which the jobs of a tenant stand that are queued; nobody looks after them there.
+#[must_use]
+pub fn queue_shard(tenant: &Tenant) -> String {
+    format!("queued#{tenant}")
 }
 
 fn check_shard_name(index: u32) -> String {

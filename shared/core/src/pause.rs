@@ -26,6 +26,9 @@ pub enum Pausing {
 /// Why a job can't be paused or resumed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    /// It has not begun.
+    #[error("it is QUEUED, and nothing of it runs: it starts by itself once its tenant has room for it; pause it then")]
+    Queued,
     /// It has closed.
     #[error("it is {}: only a job that runs can be paused or resumed", .0.as_str())]
     Closed(JobStatus),
@@ -81,6 +84,9 @@ pub fn resume(pipeline: &Pipeline, job: &Job, step: Option<&StepName>, now: Time
 }
 
 fn change(pipeline: &Pipeline, job: &Job, step: Option<&StepName>, change: impl FnOnce(&mut Pause)) -> Pausing {
+    if job.status == JobStatus::Queued {
+        return Pausing::Refused(Refused::Queued);
+    }
     if job.status != JobStatus::Running {
         return Pausing::Refused(Refused::Closed(job.status));
     }
@@ -172,7 +178,9 @@ mod tests {
             pause(&pipeline, &job, Some(&finalizer), Time(2)),
             Pausing::Refused(Refused::NoSuchStep { .. })
         ));
-        for status in JobStatus::ALL.into_iter().filter(|status| *status != JobStatus::Running) {
+        let queued = Job { status: JobStatus::Queued, ..job.clone() };
+        assert_eq!(pause(&pipeline, &queued, None, Time(2)), Pausing::Refused(Refused::Queued));
+        for status in JobStatus::ALL.into_iter().filter(|status| status.is_closed()) {
             let closed = Job { status, ..job.clone() };
             assert_eq!(pause(&pipeline, &closed, None, Time(2)), Pausing::Refused(Refused::Closed(status)));
             assert_eq!(resume(&pipeline, &closed, None, Time(2)), Pausing::Refused(Refused::Closed(status)));

@@ -78,6 +78,8 @@ pub fn look(seen: Seen<'_>, now: Time) -> Looking {
     match seen.job.status {
         JobStatus::Running => look_running(seen, now),
         JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled => look_closed(seen, now),
+        // It stands in another shard of the index, and is started by its tenant's roster.
+        JobStatus::Queued => Looking::Quiet(Outlook { next: Some(now.plus(LOOK_INTERVAL_MAX)), suspects: Vec::new() }),
         JobStatus::Rejected => Looking::Quiet(Outlook::default()),
     }
 }

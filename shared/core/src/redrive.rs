@@ -47,6 +47,9 @@ pub enum Refused {
     /// Nothing of it has failed.
     #[error("it runs, and nothing of it has failed; to begin again, cancel it first")]
     Runs,
+    /// It has not begun.
+    #[error("it is QUEUED, and starts by itself once its tenant has room for it")]
+    Queued,
     /// It was redriven before, and a step is named: whether it was the same is not known any more.
     #[error(
         "it was redriven before, and runs; where its tasks stand still, redrive it without a step: they are sent again"
@@ -132,6 +135,7 @@ pub fn redrive_with(
         JobStatus::Running if job.closing > 0 && from.is_none() => return Redriving::Running,
         JobStatus::Running if job.closing > 0 => Some(Refused::RunsAgain),
         JobStatus::Running => Some(Refused::Runs),
+        JobStatus::Queued => Some(Refused::Queued),
         JobStatus::Completed => Some(Refused::Completed),
         JobStatus::Rejected => Some(Refused::Rejected),
         JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled => None,

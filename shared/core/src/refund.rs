@@ -271,7 +271,7 @@ pub fn redeem(job: &Job, token: &Token, reference: &Reference, now: Time) -> Red
         }
         (Some(before), _) => Redeeming::Refused(Refused::Redeemed(before.clone())),
         (None, JobStatus::Completed) => Redeeming::Refused(Refused::Completed),
-        (None, JobStatus::Running) => Redeeming::Refused(Refused::Runs),
+        (None, JobStatus::Queued | JobStatus::Running) => Redeeming::Refused(Refused::Runs),
         (None, _) if now >= expires_at => Redeeming::Refused(Refused::Expired(expires_at)),
         (None, JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled | JobStatus::Rejected) => {
             let redemption = Redemption { closing: token.closing, at: now, reference: reference.clone() };

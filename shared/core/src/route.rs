@@ -234,7 +234,8 @@ pub fn scheduled_at(pipeline: &Pipeline, task: &TaskId, job: &Job) -> Option<Tim
         return job.closings.get(closing as usize).map(|Closing { at, .. }| *at);
     }
     let step = pipeline.step(task.step())?;
-    let mut latest = job.created_at.max(job.reopened_at.unwrap_or_default());
+    let begun = job.started_at.unwrap_or_default().max(job.reopened_at.unwrap_or_default());
+    let mut latest = job.created_at.max(begun);
     for input in &step.after {
         if !is_complete(pipeline, input, job) {
             return None;

@@ -116,6 +116,9 @@ pub struct Story {
     pub tenant: String,
     /// When it was taken in.
     pub created_at: Time,
+    /// When it began, where it was queued at first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
     /// When it closed.
     pub closed_at: Option<Time>,
     /// When its time is over.
@@ -151,7 +154,7 @@ pub fn tell(
     shards: &BTreeMap<ShardId, Shard>,
 ) -> Story {
     let mut earlier = job.closings.clone();
-    let closing = if job.status == JobStatus::Running { None } else { earlier.pop() };
+    let closing = if job.status.is_closed() { earlier.pop() } else { None };
     let mut told = Vec::new();
     if job.status != JobStatus::Rejected {
         for step in pipeline.steps() {
@@ -174,6 +177,7 @@ pub fn tell(
         status: job.status,
         tenant: job.tenant.to_string(),
         created_at: job.created_at,
+        started_at: job.started_at,
         closed_at: closing.as_ref().map(|closing| closing.at),
         deadline: job.deadline,
         result: job.result.clone(),
@@ -209,7 +213,7 @@ fn tell_task(
         task: id.to_string(),
         step: step.name.to_string(),
         status: if done.is_some() { TaskStatus::Completed } else { status_of(pipeline, job, step, id, live) },
-        scheduled_at: route::scheduled_at(pipeline, id, job),
+        scheduled_at: route::scheduled_at(pipeline, id, job).filter(|_| job.status != JobStatus::Queued),
         started_at: attempts.first().map(|first| first.started_at).or(live.map(|task| task.started_at)),
         ended_at: done.map(|done| done.at).or_else(|| {
             let rests = live.is_none_or(|task| task.lease.is_none());
@@ -238,6 +242,9 @@ fn tell_wait(pipeline: &Pipeline, job: &Job, step: &CheckedStep, done: Option<&D
 
 /// How a task is that is not recorded.
 fn status_of(pipeline: &Pipeline, job: &Job, step: &CheckedStep, id: &TaskId, task: Option<&Task>) -> TaskStatus {
+    if job.status == JobStatus::Queued {
+        return TaskStatus::Waiting;
+    }
     let is_final = step.name == pipeline.finalizer().name;
     let is_open = (job.status == JobStatus::Running) != is_final;
     if is_open {
@@ -267,7 +274,7 @@ fn unknown_list(job: &Job, step: &CheckedStep) -> TaskStory {
     TaskStory {
         task: step.name.to_string(),
         step: step.name.to_string(),
-        status: if job.status == JobStatus::Running { TaskStatus::Waiting } else { TaskStatus::Canceled },
+        status: if job.status.is_closed() { TaskStatus::Canceled } else { TaskStatus::Waiting },
         scheduled_at: None,
         started_at: None,
         ended_at: None,

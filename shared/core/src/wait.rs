@@ -52,6 +52,9 @@ pub enum Signaling {
 /// Why a signal can't be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    /// The job has not begun.
+    #[error("it is QUEUED, and waits for nothing yet: it starts by itself once its tenant has room for it")]
+    Queued,
     /// The job has closed.
     #[error("it is {}: only a job that runs takes signals", .0.as_str())]
     Closed(JobStatus),
@@ -108,6 +111,7 @@ pub fn signal(pipeline: &Pipeline, job: &Job, name: &str, payload: Option<&str>,
                 None => record(pipeline, job, &id, payload, now),
             })
         }
+        JobStatus::Queued => Signaling::Refused(Refused::Queued),
         status @ (JobStatus::Completed
         | JobStatus::Failed
         | JobStatus::TimedOut
@@ -141,6 +145,7 @@ pub fn reject(pipeline: &Pipeline, job: &Job, name: &str, reason: &str, now: Tim
         (JobStatus::Running, None) => {
             Rejecting::Write(Write::Close { closing: job.closing, entry: cancel::entry(Some(id), reason, now) })
         }
+        (JobStatus::Queued, _) => Rejecting::Refused(Refused::Queued),
         (JobStatus::Canceled, _) => Rejecting::Notify(Message::to_finalizer(pipeline, job)),
         (status @ (JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Rejected), _) => {
             Rejecting::Refused(Refused::Closed(status))
@@ -206,6 +211,7 @@ pub fn messages(pipeline: &Pipeline, job: &Job, id: &TaskId) -> Vec<Message> {
             let next = route::successors(pipeline, id.step(), job).into_iter();
             Message::to_all(pipeline, job, next.filter(|task| !job.is_paused(task.step())))
         }
+        JobStatus::Queued => Vec::new(),
         JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled | JobStatus::Rejected => {
             Message::to_finalizer(pipeline, job).into_iter().collect()
         }

@@ -147,6 +147,15 @@ pub enum Write {
         /// The pauses as they become.
         set: Pause,
     },
+    /// The start of a job that is queued.
+    Start(Started),
+    /// The closing of a job that is queued, before it began: its first.
+    Withdraw {
+        /// The closing.
+        entry: Closing,
+        /// From now on it is looked after like every other closed job.
+        kept: Kept,
+    },
     /// The end of a closed job's time in the table, before its parts are removed: on a closed job of this closing.
     Expire {
         /// The number of the closing.
@@ -175,6 +184,28 @@ pub enum Write {
         /// When to look again; none where nothing is left to look after.
         next: Option<Time>,
     },
+}
+
+/// What the start makes of a job that was queued, beside its status.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Started {
+    /// When.
+    pub at: Time,
+    /// When its time is over.
+    pub deadline: Time,
+    /// Where it is looked after.
+    pub kept: Kept,
+}
+
+/// Where a job is looked after, and until when it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kept {
+    /// The shard of the index of jobs to look after.
+    pub check_shard: String,
+    /// When to look after it.
+    pub check_at: Time,
+    /// When the table may delete it, in seconds since the epoch.
+    pub expires_at: u64,
 }
 
 /// What a redrive makes of a job, beside its status and the number of the closing ahead, which is one more.
@@ -226,6 +257,8 @@ impl Write {
             Self::Close { .. } => "close",
             Self::Reopen { .. } => "reopen",
             Self::Pause { .. } => "pause",
+            Self::Start(_) => "start",
+            Self::Withdraw { .. } => "withdraw",
             Self::Expire { .. } => "expire",
             Self::Issue { .. } => "issue",
             Self::Redeem { .. } => "redeem",
@@ -338,6 +371,19 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
                 Part::Job(job)
             })
         }
+        (Write::Start(set), Some(Part::Job(job))) => (job.status == JobStatus::Queued).then(|| {
+            let mut job = job.clone();
+            (job.status, job.started_at, job.deadline) = (JobStatus::Running, Some(set.at), set.deadline);
+            keep(&mut job, &set.kept);
+            Part::Job(job)
+        }),
+        (Write::Withdraw { entry, kept }, Some(Part::Job(job))) => (job.status == JobStatus::Queued).then(|| {
+            let mut job = job.clone();
+            job.status = entry.verdict.status();
+            job.closings.push(entry.clone());
+            keep(&mut job, kept);
+            Part::Job(job)
+        }),
         (Write::Expire { closing, expires_at }, Some(Part::Job(job))) => {
             let holds = job.status != JobStatus::Running && job.closing == *closing;
             holds.then(|| {
@@ -379,6 +425,8 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
             | Write::Close { .. }
             | Write::Reopen { .. }
             | Write::Pause { .. }
+            | Write::Start(_)
+            | Write::Withdraw { .. }
             | Write::Expire { .. }
             | Write::Issue { .. }
             | Write::Redeem { .. }
@@ -386,6 +434,11 @@ pub fn apply(write: &Write, current: Option<&Part>) -> Option<Part> {
             _,
         ) => None,
     }
+}
+
+fn keep(job: &mut Job, kept: &Kept) {
+    (job.check_shard, job.check_at) = (Some(kept.check_shard.clone()), Some(kept.check_at));
+    job.expires_at = kept.expires_at;
 }
 
 /// The shard as it is, or a new one; none where another part stands in its place.

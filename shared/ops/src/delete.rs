@@ -47,6 +47,9 @@ pub async fn delete(ports: &Ports, eraser: &dyn Eraser, job: &JobId) -> Result<D
 
 /// Why a job can't be deleted now, and what to do; none where it can.
 async fn objection(ports: &Ports, job: &Job) -> Result<Option<String>, OpsError> {
+    if job.status == JobStatus::Queued {
+        return Ok(Some("it is QUEUED; cancel it first".to_owned()));
+    }
     if job.status == JobStatus::Running {
         return Ok(Some("it runs; cancel it first".to_owned()));
     }

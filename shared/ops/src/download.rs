@@ -87,7 +87,7 @@ pub async fn download(ports: &Ports, job: &JobId, out: &Path) -> Result<Vec<Down
 }
 
 fn no_video(job: &Job) -> OpsError {
-    let closing = job.closings.last().filter(|_| job.status != JobStatus::Running);
+    let closing = job.closings.last().filter(|_| job.status.is_closed());
     let reason = match (&job.refusal, closing) {
         (Some(refusal), _) => refusal.reasons.join("; "),
         (None, Some(closing)) => {

@@ -105,7 +105,7 @@ async fn look(
 }
 
 fn is_over(story: &Story, until: Until, now: Time) -> bool {
-    let Some(closed_at) = story.closed_at else { return story.status != JobStatus::Running };
+    let Some(closed_at) = story.closed_at else { return story.status.is_closed() };
     match until {
         Until::Closed => true,
         Until::Notified(patience) => {

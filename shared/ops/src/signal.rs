@@ -93,7 +93,7 @@ fn refusal(job: &JobId, refused: &Refused, verb: &'static str) -> OpsError {
         Refused::NoSuchSignal { .. } | Refused::NotJson(_) | Refused::TooLong(_) => {
             OpsError::BadQuestion { problem: format!("job {job}: {refused}") }
         }
-        Refused::Closed(_) | Refused::Taken { .. } => {
+        Refused::Queued | Refused::Closed(_) | Refused::Taken { .. } => {
             OpsError::Refused { job: job.clone(), verb, reason: refused.to_string() }
         }
     }

@@ -2,17 +2,17 @@
 
 use core::panic::AssertUnwindSafe;
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use qsketch_core::backoff::Jitter;
 use qsketch_core::failure::PANIC;
 use qsketch_core::limits::CLOCK_SKEW_MAX;
-use qsketch_core::pipeline::{HEARTBEAT_MIN, PipelineHash};
+use qsketch_core::pipeline::HEARTBEAT_MIN;
 use qsketch_core::{
     Act, Commit, Drive, ErrorText, Event, Failure, Message, MessageError, Owner, Pipeline, Shard, Step, Time, Write,
     decide,
@@ -25,9 +25,11 @@ use crate::consume::{Consumer, Fate, trouble_pause};
 use crate::crew::{Crew, InHand};
 use crate::gate::{ALONE_WAIT_MAX, SEAT_PAUSE, Seat};
 use crate::heartbeat::{Heartbeat, Pulse};
+use crate::pipelines::Pipelines;
 use crate::ports::{Clock, Delivery, Outgoing, PortError, PortErrorKind, Ports, QueueName, Remedy};
 use crate::process::{Announcer, ToolLog};
 use crate::shutdown::Stop;
+use crate::tenants::Tenants;
 
 /// How many steps one drive may take; a drive takes about ten.
 const STEPS_MAX: usize = 64;
@@ -48,9 +50,6 @@ const LOG_WAIT: Duration = Duration::from_secs(5);
 /// The same for a worker that is told to stop, which must give its work back at once.
 const LOG_WAIT_STOPPING: Duration = Duration::from_millis(300);
 
-/// How many pipelines are kept in memory; a deployment has a handful.
-const PIPELINES_MAX: usize = 64;
-
 /// The consumer of a step's queue.
 pub struct Worker {
     ports: Ports,
@@ -60,9 +59,7 @@ pub struct Worker {
     handler: Arc<dyn Handler>,
     announcer: Announcer,
     dir: PathBuf,
-    pipelines: Mutex<HashMap<PipelineHash, Arc<Pipeline>>>,
-    /// Held while a pipeline is loaded: of many messages that need it at once, one loads it.
-    loading: tokio::sync::Mutex<()>,
+    pipelines: Pipelines,
 }
 
 impl Worker {
@@ -72,8 +69,8 @@ impl Worker {
         let dir = std::env::temp_dir();
         let announcer = Announcer::default();
         let crew = Crew::default();
-        let (pipelines, loading) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { ports, outbox, crew, queue, handler, announcer, dir, pipelines, loading }
+        let pipelines = Pipelines::default();
+        Self { ports, outbox, crew, queue, handler, announcer, dir, pipelines }
     }
 
     /// The same worker, which tells its parent what it is about to do and keeps its scratch files in `dir`.
@@ -109,7 +106,7 @@ impl Worker {
         seat: &mut Option<Seat>,
     ) -> Result<Fate, PortError> {
         let delivery = in_hand.delivery;
-        let Some(pipeline) = self.pipeline(&message.pipeline).await? else {
+        let Some(pipeline) = self.pipelines.get(&*self.ports.table, &message.pipeline).await? else {
             let reason = format!("there is no pipeline {} in the table", message.pipeline);
             return self.dead_letter(delivery, &reason).await;
         };
@@ -403,6 +400,11 @@ impl Worker {
                     let Some(job) = drive.job() else { return Ok(Fate::Leave) };
                     self.crew.pass_on(pipeline, &job.tenant, messages, &self.outbox, in_hand).await?;
                 }
+                Act::Vacate => {
+                    let Some(job) = drive.job() else { return Ok(Fate::Leave) };
+                    let (ports, outbox, pipelines) = (&self.ports, &self.outbox, &self.pipelines);
+                    Tenants { ports, outbox, pipelines }.vacate(job).await?;
+                }
                 Act::Acknowledge => return Ok(Fate::Delete),
                 Act::Hide(until) => return Ok(Fate::Hide(until.since(self.ports.clock.now()))),
                 Act::GiveBack => return Ok(Fate::Hide(Duration::ZERO)),
@@ -417,26 +419,6 @@ impl Worker {
         tracing::error!(queue = %self.queue, message_id = delivery.message_id, reason, "a message goes to the dead letters");
         self.outbox.send(&self.queue.dead(), dead_letter(&self.queue, delivery, reason)).await?;
         Ok(Fate::Delete)
-    }
-
-    async fn pipeline(&self, hash: &PipelineHash) -> Result<Option<Arc<Pipeline>>, PortError> {
-        let known = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(hash).map(Arc::clone);
-        if let Some(known) = known() {
-            return Ok(Some(known));
-        }
-        let _loading = self.loading.lock().await;
-        if let Some(known) = known() {
-            return Ok(Some(known));
-        }
-        let Some(loaded) = patiently(|| self.ports.table.load_pipeline(hash)).await?.map(Arc::new) else {
-            return Ok(None);
-        };
-        let mut known = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= PIPELINES_MAX {
-            known.clear();
-        }
-        known.insert(hash.clone(), Arc::clone(&loaded));
-        Ok(Some(loaded))
     }
 }
 

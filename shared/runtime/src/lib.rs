@@ -26,15 +26,19 @@ pub mod intent;
 pub mod lambda;
 pub mod log;
 pub mod parent;
+pub mod pipelines;
 pub mod poll;
 pub mod ports;
 pub mod process;
 pub mod reconcile;
 pub mod refund;
 pub mod shutdown;
+pub mod tenants;
 
 pub use attempt::{Attempt, Handler};
 pub use consume::{Consumer, Fate};
 pub use drive::Worker;
-pub use ports::{Clock, Delivery, Eraser, Lists, PortError, PortErrorKind, Ports, QueueName, Queues, Store, Table};
+pub use ports::{
+    Clock, Delivery, Eraser, Lists, PortError, PortErrorKind, Ports, QueueName, Queues, Rosters, Store, Table,
+};
 pub use shutdown::{Stop, Stopper};

@@ -8,19 +8,20 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use qsketch_core::limits::COMMITS_MAX;
 use qsketch_core::parts::check_shards;
-use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::reconcile::{Looking, Outlook, Seen, Suspect, choose, follow_up, look};
-use qsketch_core::{Commit, Job, JobId, JobStatus, Message, Part, Pipeline, Tenant, Time, Write};
+use qsketch_core::{Commit, JobId, JobStatus, Message, Part, Tenant, Time, Write};
 use serde::Serialize;
 
 use crate::batch::Outbox;
-use crate::ports::{Due, DuePage, Dues, Outgoing, Parts, PortError, PortErrorKind, Ports, QueueName};
+use crate::pipelines::Pipelines;
+use crate::ports::{Due, DuePage, Dues, Outgoing, Parts, PortError, PortErrorKind, Ports, QueueName, TenantPage};
+use crate::tenants::{Deeds, Tenants};
 
 /// How often a sweep is due: the finest rate of a schedule.
 ///
@@ -54,6 +55,8 @@ pub enum Mode {
 pub struct Swept {
     /// How many jobs were looked at.
     pub looked: u64,
+    /// How many tenants were looked after whose jobs are capped.
+    pub tenants: u64,
     /// How many writes mended something.
     pub mended: u64,
     /// How many messages were sent again, by queue.
@@ -86,7 +89,7 @@ pub struct Deed {
 pub async fn reconcile(ports: &Ports, mode: Mode) -> Result<Swept, PortError> {
     let began = ports.clock.now();
     let outbox = Outbox::new(Arc::clone(&ports.queues));
-    let mut sweep = Sweep { ports, mode, began, outbox, pipelines: Mutex::default(), queues: BTreeMap::new() };
+    let mut sweep = Sweep { ports, mode, began, outbox, pipelines: Pipelines::default(), queues: BTreeMap::new() };
     let mut swept = Swept::default();
     let mut shards: Vec<String> = check_shards().collect();
     // What is left when time is over stands in another shard each time.
@@ -95,6 +98,7 @@ pub async fn reconcile(ports: &Ports, mode: Mode) -> Result<Swept, PortError> {
     for shard in shards {
         sweep.shard(shard, &mut swept).await?;
     }
+    sweep.tenants(&mut swept).await?;
     sweep.outbox.flush().await;
     Ok(swept)
 }
@@ -113,7 +117,7 @@ struct Sweep<'a> {
     mode: Mode,
     began: Time,
     outbox: Outbox,
-    pipelines: Mutex<BTreeMap<PipelineHash, Arc<Pipeline>>>,
+    pipelines: Pipelines,
     queues: BTreeMap<QueueName, Lane>,
 }
 
@@ -149,6 +153,34 @@ impl Sweep<'_> {
             after = due.last().cloned();
             self.page(due, swept).await;
             if !has_more || after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks after the tenants whose jobs are capped.
+    async fn tenants(&self, swept: &mut Swept) -> Result<(), PortError> {
+        let tenants = Tenants { ports: self.ports, outbox: &self.outbox, pipelines: &self.pipelines };
+        let mut after = None;
+        loop {
+            if self.ports.clock.now().since(self.began) >= SWEEP_MAX {
+                swept.has_more = true;
+                return Ok(());
+            }
+            let page = self.ports.rosters.due(&TenantPage { until: self.began, after, most: PAGE_MAX }).await?;
+            check_clock(self.ports)?;
+            after = page.due.last().cloned();
+            for due in page.due {
+                let mut deeds = Deeds::new();
+                swept.tenants += 1;
+                if let Err(error) = tenants.look_after(&due.tenant, self.mode, &mut deeds).await {
+                    tracing::warn!(tenant = %due.tenant, error = error.chain(), "a tenant could not be looked after: it is due again");
+                    swept.failed += 1;
+                }
+                swept.mended += deeds.len() as u64;
+                deeds.into_iter().for_each(|(job, what)| swept.tell(Deed { job, what }));
+            }
+            if !page.has_more || after.is_none() {
                 return Ok(());
             }
         }
@@ -200,7 +232,7 @@ impl Sweep<'_> {
         let mut parts = self.ports.table.load_parts(&due.job).await?;
         for _ in 0..COMMITS_MAX {
             let Some(job) = parts.job.clone().filter(|job| job.check_at == Some(due.check_at)) else { return Ok(None) };
-            let pipeline = self.pipeline(&job).await?;
+            let pipeline = self.pipelines.of_job(&*self.ports.table, &job).await?;
             let seen = Seen { pipeline: &pipeline, job: &job, tasks: &parts.tasks, shards: &parts.shards };
             let write = match look(seen, self.ports.clock.now()) {
                 Looking::Mend(write) => write,
@@ -224,20 +256,6 @@ impl Sweep<'_> {
             }
         }
         Ok(None)
-    }
-
-    async fn pipeline(&self, job: &Job) -> Result<Arc<Pipeline>, PortError> {
-        let hash = &job.pipeline_hash;
-        let known = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = known().get(hash) {
-            return Ok(Arc::clone(pipeline));
-        }
-        let missing =
-            || PortError::new(format!("load pipeline {} of job {}", hash.as_str(), job.job_id), PortErrorKind::Damaged);
-        let pipeline = self.ports.table.load_pipeline(hash).await?;
-        let pipeline = Arc::new(pipeline.ok_or_else(|| missing().because("it is not in the table"))?);
-        known().insert(hash.clone(), Arc::clone(&pipeline));
-        Ok(pipeline)
     }
 
     /// Sends again what the core picks of the suspects of one queue; the jobs for which that failed come into `unsent`.

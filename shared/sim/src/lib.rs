@@ -16,6 +16,7 @@ mod disorder;
 mod eraser;
 mod queues;
 mod random;
+mod rosters;
 mod store;
 mod table;
 mod world;
@@ -23,7 +24,7 @@ mod world;
 use core::time::Duration;
 use std::sync::Arc;
 
-use qsketch_core::{JobId, Time};
+use qsketch_core::{JobId, Roster, Tenant, Time};
 use qsketch_runtime::ports::Parts;
 use qsketch_runtime::{Ports, QueueName};
 
@@ -31,6 +32,7 @@ pub use clock::{EPOCH, SimClock};
 pub use disorder::{Disorder, Fault, Order};
 pub use queues::{BODY_BYTES_MAX, SimQueues, Waiting};
 pub use random::Random;
+pub use rosters::RosterLaw;
 pub use store::SimStore;
 pub use table::{Committed, Law, SimTable, Units};
 pub use world::{Call, Port};
@@ -148,6 +150,17 @@ impl Sim {
     /// [`qsketch_core::write::apply`].
     pub fn set_law(&self, law: Arc<Law>) {
         self.world.state().items.law = Some(law);
+    }
+
+    /// The same for the rosters of tenants.
+    pub fn set_roster_law(&self, law: Arc<RosterLaw>) {
+        self.world.state().items.rosters.law = Some(law);
+    }
+
+    /// A tenant's roster, without a call.
+    #[must_use]
+    pub fn roster(&self, tenant: &Tenant) -> Option<Roster> {
+        self.world.state().items.rosters.get(tenant).cloned()
     }
 
     /// The jobs that have a part `job`, in the order of their ids.
@@ -271,6 +284,7 @@ fn ports(world: &Arc<World>, actor: &Arc<Actor>) -> Ports {
     let table = Arc::new(SimTable::new(Arc::clone(world), Arc::clone(actor)));
     Ports {
         lists: Arc::clone(&table) as Arc<dyn qsketch_runtime::Lists>,
+        rosters: Arc::clone(&table) as Arc<dyn qsketch_runtime::Rosters>,
         table,
         queues: Arc::new(SimQueues::new(Arc::clone(world), Arc::clone(actor))),
         store: Arc::new(SimStore::new(Arc::clone(world), Arc::clone(actor))),

@@ -14,6 +14,7 @@ use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, St
 use qsketch_runtime::ports::{DayPage, Due, DuePage, Dues, Parts, Place, Places};
 use qsketch_runtime::{Lists, PortError, PortErrorKind, Table};
 
+use crate::rosters::RosterSet;
 use crate::world::{Actor, Port, Request, World};
 
 /// The job table in memory, as one process sees it.
@@ -70,6 +71,7 @@ pub(crate) struct Items {
     /// The index of jobs to look after.
     checked: BTreeMap<String, BTreeSet<Due>>,
     pipelines: BTreeMap<PipelineHash, String>,
+    pub(crate) rosters: RosterSet,
     pub(crate) committed: Vec<Committed>,
     pub(crate) units: Units,
 }
@@ -79,7 +81,7 @@ impl SimTable {
         Self { world, actor }
     }
 
-    async fn read<T: Send>(
+    pub(crate) async fn read<T: Send>(
         &self,
         kind: &'static str,
         target: String,
@@ -346,6 +348,8 @@ fn key_of(write: &Write) -> Key {
         | Write::Close { .. }
         | Write::Reopen { .. }
         | Write::Pause { .. }
+        | Write::Start(_)
+        | Write::Withdraw { .. }
         | Write::Expire { .. }
         | Write::Issue { .. }
         | Write::Redeem { .. }
@@ -364,15 +368,15 @@ fn item_of((job, key): &(JobId, Key), part: &Part) -> Item {
 }
 
 impl Units {
-    fn read(&mut self, bytes: u64) {
+    pub(crate) fn read(&mut self, bytes: u64) {
         self.reads += read_halves(bytes, Consistency::Strong) / READ_UNIT_PARTS;
     }
 
-    const fn list(&mut self, bytes: u64) {
+    pub(crate) const fn list(&mut self, bytes: u64) {
         self.list_halves += read_halves(bytes, Consistency::Eventual);
     }
 
-    const fn write(&mut self, units: WriteUnits) {
+    pub(crate) const fn write(&mut self, units: WriteUnits) {
         self.writes += units.table;
         self.index_writes += units.indexes;
     }

@@ -265,6 +265,8 @@ fn part_name(write: &Write) -> String {
         | Write::Close { .. }
         | Write::Reopen { .. }
         | Write::Pause { .. }
+        | Write::Start(_)
+        | Write::Withdraw { .. }
         | Write::Expire { .. }
         | Write::Issue { .. }
         | Write::Redeem { .. }

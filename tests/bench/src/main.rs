@@ -190,6 +190,7 @@ async fn act(action: Action) -> Result<()> {
             let table = Arc::new(DynamoTable::new(&sdk, &on.table).metered(Arc::clone(&meter)));
             let ports = Ports {
                 lists: Arc::clone(&table) as _,
+                rosters: Arc::clone(&table) as _,
                 table,
                 queues: Arc::new(SqsQueues::new(&sdk, &queue_prefix(&on.queue_url_prefix, 0))),
                 store: Arc::new(S3Store::new(&sdk, "none")),

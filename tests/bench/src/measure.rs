@@ -35,6 +35,7 @@ pub async fn measure(load: &Load, progress: impl FnMut(usize)) -> Result<Measure
     let queues = Arc::new(Sets::new((0..count).map(of_set).collect()));
     let ports = meter.around(&Ports {
         lists: Arc::clone(&table) as _,
+        rosters: Arc::clone(&table) as _,
         table,
         queues: Arc::clone(&queues) as _,
         store: Arc::new(S3Store::new(&sdk, "none")),

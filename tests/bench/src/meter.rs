@@ -106,6 +106,7 @@ impl Meter {
             table: Arc::new(MeteredTable { meter: Arc::clone(self), inner: Arc::clone(&ports.table) }),
             queues: Arc::new(MeteredQueues { meter: Arc::clone(self), inner: Arc::clone(&ports.queues) }),
             lists: Arc::clone(&ports.lists),
+            rosters: Arc::clone(&ports.rosters),
             store: Arc::clone(&ports.store),
             clock: Arc::clone(&ports.clock),
         }
@@ -256,6 +257,8 @@ impl Table for MeteredTable {
             | Write::Close { .. }
             | Write::Reopen { .. }
             | Write::Pause { .. }
+            | Write::Start(_)
+            | Write::Withdraw { .. }
             | Write::Expire { .. }
             | Write::Issue { .. }
             | Write::Redeem { .. }

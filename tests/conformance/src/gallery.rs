@@ -103,6 +103,8 @@ pub fn full_job(id: &JobId) -> Result<Job> {
             requested_id: Some("a/b \"c\"".to_owned()),
         }),
         generations: [("step-1".try_into()?, 1), ("step-2".try_into()?, u32::MAX)].into(),
+        is_capped: true,
+        started_at: Some(NOW),
         reopened_at: Some(NOW),
         refunded: Some(redemption(u32::MAX, "A-z_09")?),
         paused: Some(Pause {

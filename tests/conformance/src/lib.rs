@@ -3,8 +3,8 @@
 //! ```text
 //!   parts  ─┐
 //!   shards ─┼─ table_cases() ─┐                 ┌─ tests/sim.rs   on the simulated world
-//!   lists  ─┘  queue_cases() ─┼─ check(world) ──┤
-//!              store_cases() ─┘                 └─ tests/aws.rs   on MiniStack, the table on dynoxide too
+//!   lists  ─┤  queue_cases() ─┼─ check(world) ──┤
+//!   rosters ┘  store_cases() ─┘                 └─ tests/aws.rs   on MiniStack, the table on dynoxide too
 //! ```
 //! [`walk()`] is for what the table's calls consume: tests/aws.rs holds what the stores say against the simulated table.
 //!
@@ -13,6 +13,7 @@
 mod gallery;
 mod lists;
 mod queues;
+mod rosters;
 mod shards;
 mod store;
 mod table;
@@ -68,10 +69,15 @@ pub struct Case {
     run: fn(World) -> BoxFuture<'static, Result<()>>,
 }
 
-/// Everything that a job table does: parts, shards, lists.
+/// Everything that a job table does: parts, shards, lists, rosters.
 #[must_use]
 pub fn table_cases() -> Vec<Case> {
-    table::part_cases().into_iter().chain(shards::shard_cases()).chain(lists::list_cases()).collect()
+    table::part_cases()
+        .into_iter()
+        .chain(shards::shard_cases())
+        .chain(lists::list_cases())
+        .chain(rosters::roster_cases())
+        .collect()
 }
 
 /// Everything that the ports do.

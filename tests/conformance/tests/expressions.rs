@@ -14,7 +14,7 @@ use aws_credential_types::Credentials;
 use qsketch_aws::DynamoTable;
 use qsketch_core::parts::{Lease, Pause};
 use qsketch_core::refund::{Issued, Redemption};
-use qsketch_core::write::Reopened;
+use qsketch_core::write::{Kept, Reopened, Started};
 use qsketch_core::{
     Closing, Commit, Done, Footing, Input, Job, JobId, Owner, Pipeline, ShardId, StepName, StepSpec, Task, TaskId,
     Tenant, Time, Verdict, Write,
@@ -85,7 +85,7 @@ fn words(request: &Value, expression: &str) -> String {
 }
 
 /// How many kinds of writes there are.
-const KINDS: u8 = 15;
+const KINDS: u8 = 17;
 
 /// The number of a write's kind. A new one does not compile without a number here, and then wants a row.
 const fn kind(write: &Write) -> u8 {
@@ -105,6 +105,8 @@ const fn kind(write: &Write) -> u8 {
         Write::Look { .. } => 12,
         Write::Issue { .. } => 13,
         Write::Redeem { .. } => 14,
+        Write::Start(_) => 15,
+        Write::Withdraw { .. } => 16,
     }
 }
 
@@ -156,6 +158,8 @@ fn rows(id: &JobId) -> Result<Vec<Row>> {
         is_refunded: false,
         set: Box::new(reopened.clone()),
     };
+    let kept = Kept { check_shard: "check#0".to_owned(), check_at: Time(0), expires_at: 0 };
+    let started = Started { at: Time(0), deadline: Time(0), kept: kept.clone() };
     let (worker, reconciler, person) = ("the worker", "the reconciler", "a person");
     let (seen, over) = (Some(Time(1)), None);
     Ok(vec![
@@ -211,6 +215,8 @@ fn rows(id: &JobId) -> Result<Vec<Row>> {
             person,
             Write::Redeem { closing: 0, redemption: Redemption { closing: 0, at: Time(0), reference: "r".parse()? } },
         ),
+        ("start of a queued job", "intake, the worker of the finalizer, the reconciler", Write::Start(started)),
+        ("withdrawal of a queued job", person, Write::Withdraw { entry: entry(None), kept }),
         ("expire", "whoever deletes", Write::Expire { closing: 0, expires_at: 0 }),
         ("next look", "the reconciler, whoever signals", Write::Look { seen: Time(1), next: Some(Time(2)) }),
         ("last look", reconciler, Write::Look { seen: Time(1), next: None }),

@@ -205,9 +205,15 @@ async fn every_broken_world_is_caught() {
     for (how, case) in expected {
         let whole = world(&Sim::new(1));
         let broken = Arc::new(Broken { inner: whole.ports.clone(), how });
-        let clock = Arc::clone(&whole.ports.clock);
-        let ports =
-            Ports { lists: broken.clone(), table: broken.clone(), queues: broken.clone(), store: broken, clock };
+        let (clock, rosters) = (Arc::clone(&whole.ports.clock), Arc::clone(&whole.ports.rosters));
+        let ports = Ports {
+            lists: broken.clone(),
+            table: broken.clone(),
+            queues: broken.clone(),
+            store: broken,
+            clock,
+            rosters,
+        };
         let failed = failures(&World { ports, ..whole }, all_cases()).await;
         assert!(failed.iter().any(|failure| failure.starts_with(case)), "{how:?} was not caught: {failed:?}");
     }

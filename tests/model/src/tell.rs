@@ -84,7 +84,7 @@ pub fn tell(protocol: &Protocol, before: &State, action: Action, after: &State) 
                 Act::GiveBack => "gives back",
                 Act::LetGo => "lets go of",
                 Act::DeadLetter(_) => "moves to the dead letters",
-                Act::Send(_) => "sends",
+                Act::Send(_) | Act::Vacate => panic!("not a last act"),
             };
             let receipt = if stale.is_some() { " with a stale receipt that still deletes" } else { "" };
             format!("{} {end} {}{receipt}", who(slot), of(slot))

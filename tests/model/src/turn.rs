@@ -476,7 +476,7 @@ impl Turn<'_> {
             }
             _ if stale.is_some() => return false,
             Act::Hide(_) | Act::GiveBack | Act::LetGo => self.state.reveal(slot),
-            Act::Send(_) => panic!("not a last act"),
+            Act::Send(_) | Act::Vacate => panic!("not a last act"),
         }
         if let Act::DeadLetter(_) = plan.end {
             self.breaks(Promise::NoDeadLetter);

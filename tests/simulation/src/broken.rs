@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 use qsketch_core::decide::Output;
+use qsketch_core::tenant;
 use qsketch_core::write::apply;
-use qsketch_core::{Failure, Footing, JobStatus, Part, Time, Write};
+use qsketch_core::{Failure, Footing, JobStatus, Part, Roster, RosterWrite, Tenant, Time, Write};
 use qsketch_notify::{NOTIFICATIONS_QUEUE, Notification};
 use qsketch_runtime::ports::Outgoing;
 use qsketch_runtime::{Attempt, Ports, QueueName};
-use qsketch_sim::{Law, Random};
+use qsketch_sim::{Law, Random, RosterLaw};
 
-use crate::broken_ports::{BrokenLists, BrokenQueues, BrokenTable};
+use crate::broken_ports::{BrokenLists, BrokenQueues, BrokenTable, NoRosters};
 use crate::gallery::Shape;
 use crate::schedule::{Deed, Schedule};
 
@@ -45,11 +46,17 @@ pub enum Broken {
     JobPerDelivery,
     /// A signal is taken only by a step that waits already.
     SignalWhenWaitingOnly,
+    /// Every job gets a place among its tenant's, whether there is one or not.
+    EveryoneEnters,
+    /// A place that is given up is told as free, and is not.
+    NobodyLeaves,
+    /// Whoever is queued is started when a place is free, and not by a sweep: the reconciler sees no tenants.
+    TenantsUnseen,
 }
 
 impl Broken {
     /// Every way.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::NoFence,
         Self::ClaimIgnoresLease,
         Self::RecordTwice,
@@ -64,6 +71,9 @@ impl Broken {
         Self::StaleLoads,
         Self::JobPerDelivery,
         Self::SignalWhenWaitingOnly,
+        Self::EveryoneEnters,
+        Self::NobodyLeaves,
+        Self::TenantsUnseen,
     ];
 
     /// Its name, as `--broken` takes it.
@@ -84,6 +94,8 @@ impl Broken {
             Self::KeyPerNotification | Self::CancelDoesNotFence => &[7],
             Self::StaleLoads => &[2, 3],
             Self::JobPerDelivery => &[9],
+            Self::EveryoneEnters => &[11],
+            Self::NobodyLeaves | Self::TenantsUnseen => &[2],
         }
     }
 
@@ -97,6 +109,7 @@ impl Broken {
             Self::EagerReconciler => schedule.has_reconciler,
             Self::RedriveKeepsRecords => has(|deed| matches!(deed, Deed::Redrive(Some(_)))),
             Self::SignalWhenWaitingOnly => schedule.shape == Shape::Signal,
+            Self::EveryoneEnters | Self::NobodyLeaves | Self::TenantsUnseen => schedule.jobs_max.is_some(),
             Self::JobPerDelivery => schedule.submissions.iter().any(|submission| !submission.is_named),
             _ => true,
         }
@@ -124,6 +137,28 @@ impl Broken {
         Some(Arc::new(law))
     }
 
+    /// The same for a tenant's roster.
+    pub(crate) fn roster_law(self) -> Option<Arc<RosterLaw>> {
+        let law: fn(&Tenant, &RosterWrite, Option<&Roster>) -> Option<Roster> = match self {
+            Self::EveryoneEnters => |tenant, write, current| {
+                let wide = current.map(|roster| Roster { jobs_max: u32::MAX, queued_at: None, ..roster.clone() });
+                match write {
+                    RosterWrite::Enter { job, check_at, .. } => {
+                        let write = RosterWrite::Enter { job: job.clone(), jobs_max: u32::MAX, check_at: *check_at };
+                        tenant::apply(tenant, &write, wide.as_ref())
+                    }
+                    write => tenant::apply(tenant, write, wide.as_ref()),
+                }
+            },
+            Self::NobodyLeaves => |tenant, write, current| match write {
+                RosterWrite::Leave { .. } => current.cloned(),
+                _ => tenant::apply(tenant, write, current),
+            },
+            _ => return None,
+        };
+        Some(Arc::new(law))
+    }
+
     /// These ports of a worker, broken.
     pub(crate) fn of_worker(self, ports: Ports) -> Ports {
         match self {
@@ -140,6 +175,9 @@ impl Broken {
 
     /// These ports of the reconciler, broken.
     pub(crate) fn of_reconciler(self, ports: Ports) -> Ports {
+        if self == Self::TenantsUnseen {
+            return Ports { rosters: Arc::new(NoRosters), ..ports };
+        }
         if self != Self::EagerReconciler {
             return ports;
         }

@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use qsketch_core::pipeline::PipelineHash;
 use qsketch_core::{
-    Commit, Footing, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Time, Write,
+    Commit, Footing, Input, Job, JobId, Part, Pipeline, Roster, RosterCommit, RosterWrite, Shard, ShardId, StepName,
+    Task, TaskId, Tenant, Time, Write,
 };
 use qsketch_intake::INTAKE_QUEUE;
-use qsketch_runtime::ports::{DayPage, Depth, DuePage, Dues, Hidden, Outgoing, Parts, Places, Receipt};
+use qsketch_runtime::ports::{
+    DayPage, Depth, DuePage, DueTenants, Dues, Hidden, Outgoing, Parts, Places, Receipt, Rosters, TenantPage,
+};
 use qsketch_runtime::{Delivery, Lists, PortError, QueueName, Queues, Table};
 use qsketch_sim::Random;
 
@@ -157,5 +160,23 @@ impl Lists for BrokenLists {
     }
     async fn jobs(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Result<Job, PortError>>, PortError> {
         self.0.jobs(jobs).await
+    }
+}
+
+/// A reconciler's rosters: none is ever due.
+pub(crate) struct NoRosters;
+
+#[async_trait]
+impl Rosters for NoRosters {
+    async fn load(&self, _: &Tenant) -> Result<Option<Roster>, PortError> {
+        Ok(None)
+    }
+
+    async fn commit(&self, _: &Tenant, _: &RosterWrite) -> Result<RosterCommit, PortError> {
+        Ok(RosterCommit::Overtaken(None))
+    }
+
+    async fn due(&self, _: &TenantPage) -> Result<DueTenants, PortError> {
+        Ok(DueTenants::default())
     }
 }

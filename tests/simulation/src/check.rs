@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use qsketch_core::failure::PANIC;
 use qsketch_core::limits::CLOCK_SKEW_MAX;
-use qsketch_core::{Done, JobId, JobStatus, Message, Outcome, StepName, TaskId, Time};
+use qsketch_core::{Done, JobId, JobStatus, Message, Outcome, StepName, TaskId, Time, Write};
 use qsketch_notify::NOTIFICATIONS_QUEUE;
 use qsketch_runtime::QueueName;
 use qsketch_runtime::attempt::key;
@@ -21,7 +21,7 @@ use crate::schedule::Deed;
 use crate::world::World;
 
 /// What must hold, whatever goes wrong; a violation's number counts from 1.
-pub const INVARIANTS: [&str; 10] = [
+pub const INVARIANTS: [&str; 11] = [
     "a recorded output never changes, and successors see exactly that output",
     "when its inputs are recorded a task gets done or the job closes",
     "a crash never makes a recorded step run again",
@@ -32,6 +32,7 @@ pub const INVARIANTS: [&str; 10] = [
     "losing every message of every queue loses no job",
     "a submission delivered twice makes one job",
     "nothing is unbounded: no backlog of our own, no message that stays",
+    "no more jobs of a tenant run than may, and each that is queued begins",
 ];
 
 /// How long an attempt that lost its task may go on: until the last lease it knew of has lapsed, by the other's clock, and a
@@ -83,6 +84,7 @@ pub(crate) fn check(world: &World, rest: Rest) -> Vec<Violation> {
     }
     submissions(world, &books, &mut found);
     signals(world, &commits, &mut found);
+    places(world, &commits, &mut found);
     resends(world, &mut found);
     if rest == Rest::NotFound {
         unrest(world, &mut found);
@@ -286,6 +288,27 @@ fn signals(world: &World, commits: &[Committed], found: &mut Vec<Violation>) {
             by_then.iter().any(|commit| commit.job == *job && people::is_wait_record(world, &commit.write));
         if !is_recorded {
             found.push(violation(2, Some(job), "a signal was accepted, and is lost".to_owned()));
+        }
+    }
+}
+
+/// 11: at no time run more jobs than may. One that was redriven is not counted.
+fn places(world: &World, commits: &[Committed], found: &mut Vec<Violation>) {
+    let Some(most) = world.schedule.jobs_max else { return };
+    let mut running: BTreeSet<&JobId> = BTreeSet::new();
+    for commit in commits {
+        match &commit.write {
+            Write::Start(_) => {
+                running.insert(&commit.job);
+                if running.len() > most as usize {
+                    let what = format!("it is started as one of {}, and {most} may run", running.len());
+                    found.push(violation(11, Some(&commit.job), what));
+                }
+            }
+            Write::Close { .. } | Write::Record { close: Some(_), .. } | Write::Fold { close: Some(_), .. } => {
+                running.remove(&commit.job);
+            }
+            _ => {}
         }
     }
 }

@@ -108,7 +108,7 @@ pub(crate) async fn operator(world: World, number: usize, act: Act) {
     let Some(job) = jobs.get(act.job % jobs.len().max(1)).cloned() else { return };
     if matches!(act.what, Deed::Redrive(_)) {
         for _ in 0..REDRIVE_LOOKS.1 {
-            if status(&world, &job) != JobStatus::Running {
+            if status(&world, &job).is_closed() {
                 break;
             }
             sleep(REDRIVE_LOOKS.0).await;

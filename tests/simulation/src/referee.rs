@@ -226,6 +226,20 @@ impl Book {
                     say(7, "a refund is redeemed again".to_owned());
                 }
             }
+            Write::Start(set) => {
+                if job.status != JobStatus::Queued {
+                    say(11, format!("it is started, and was {}", job.status.as_str()));
+                }
+                (job.status, job.started_at, job.deadline) = (JobStatus::Running, Some(set.at), set.deadline);
+            }
+            Write::Withdraw { entry, .. } => {
+                if job.status != JobStatus::Queued {
+                    say(7, format!("it is withdrawn, and was {}", job.status.as_str()));
+                }
+                job.status = entry.verdict.status();
+                job.closings.push(entry.clone());
+                self.closed.push(number);
+            }
             Write::Pause { set, .. } => job.paused = Some(set.clone()),
             Write::Expire { .. } | Write::Look { .. } => {}
             Write::CreateInput(_) | Write::CreateJob(_) | Write::Task { .. } => {}

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use qsketch_core::{JobId, JobStatus, TaskId};
+use qsketch_core::{JobId, TaskId};
 use qsketch_intake::INTAKE_QUEUE;
 use qsketch_runtime::QueueName;
 use qsketch_sim::Disorder;
@@ -22,9 +22,9 @@ use crate::world::World;
 /// How often it is looked whether a world is at rest.
 const LOOK_PERIOD: Duration = Duration::from_secs(10);
 
-/// How long a world may take to come to rest once the faults have ceased: a job's hour and that of one redrive, and the
-/// looks of the reconciler, which are a quarter of an hour apart at most.
-pub const REST_WITHIN: Duration = Duration::from_secs(4 * 3_600);
+/// How long a world may take to come to rest once the faults have ceased: a job's hour and that of one redrive, those of
+/// the jobs that it waited for, and the looks of the reconciler, which are a quarter of an hour apart at most.
+pub const REST_WITHIN: Duration = Duration::from_secs(8 * 3_600);
 
 /// The latency of a call once the faults have ceased.
 const CALM_LATENCY: Duration = Duration::from_millis(2);
@@ -117,12 +117,19 @@ fn is_at_rest(world: &World) -> bool {
         && world.queues().iter().all(is_empty)
         && jobs.len() >= expected(world).len()
         && jobs.iter().all(|job| is_over(world, job))
+        && (world.schedule.jobs_max.is_none() || is_vacated(world))
+}
+
+/// Whether no job has a place any more.
+fn is_vacated(world: &World) -> bool {
+    let tenants = world.sim.jobs().into_iter().filter_map(|job| world.sim.parts(&job).job).map(|job| job.tenant);
+    tenants.filter_map(|tenant| world.sim.roster(&tenant)).all(|roster| roster.running.is_empty())
 }
 
 /// Whether a job is closed and notified. Where nobody looks after it, a notification whose attempts are used up stays so.
 pub(crate) fn is_over(world: &World, id: &JobId) -> bool {
     let parts = world.sim.parts(id);
-    let Some(job) = parts.job.filter(|job| job.status != JobStatus::Running) else { return false };
+    let Some(job) = parts.job.filter(|job| job.status.is_closed()) else { return false };
     let told = TaskId::closing(world.pipeline.finalizer().name.clone(), job.closing);
     let is_given_up = || parts.tasks.get(&told).is_some_and(|task| world.is_given_up(task));
     job.check_at.is_none() || !world.schedule.has_reconciler && is_given_up()

@@ -37,6 +37,8 @@ pub struct Schedule {
     pub slots: Vec<Slot>,
     /// What operators do.
     pub acts: Vec<Act>,
+    /// How many of the jobs may run at once, where that is capped: they are one tenant's. Only where there is a reconciler.
+    pub jobs_max: Option<u32>,
     /// Whether there is a reconciler. Where there is none, nothing happens that only it could mend.
     pub has_reconciler: bool,
     /// The share of attempts that do not succeed, in thousandths.
@@ -129,7 +131,21 @@ impl Schedule {
         let acts = if has_reconciler { acts(random, shape, calm_at) } else { Vec::new() };
         let disorder = disorder(random);
         let trouble_permille = if random.happens(600) { 40 + u16::try_from(random.under(260)).unwrap_or(0) } else { 0 };
-        Self { seed, shape, width, submissions, disorder, calm_at, slots, acts, has_reconciler, trouble_permille }
+        let is_capped = has_reconciler && random.happens(350);
+        let jobs_max = is_capped.then(|| u32::try_from(1 + random.under(JOBS_MAX - 1)).unwrap_or(1));
+        Self {
+            seed,
+            shape,
+            width,
+            submissions,
+            disorder,
+            calm_at,
+            slots,
+            acts,
+            jobs_max,
+            has_reconciler,
+            trouble_permille,
+        }
     }
 }
 

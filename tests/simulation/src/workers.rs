@@ -139,7 +139,7 @@ fn start(world: &World, slot: &Slot, name: &str) -> Running {
         crew.enlist(workers.iter().cloned());
     }
     let graphs = Graphs { plain: (*world.pipeline).clone(), approved: (*world.pipeline).clone() };
-    let intake = Intake::new(ports.clone(), outbox.clone(), graphs).in_crew(crew);
+    let intake = Intake::new(ports.clone(), outbox.clone(), graphs).in_crew(crew).with_cap(world.schedule.jobs_max);
     let mut consumers: Vec<(QueueName, Arc<dyn Consumer>)> =
         vec![(QueueName::new(INTAKE_QUEUE), Arc::new(intake) as Arc<dyn Consumer>)];
     consumers.extend(workers.into_iter().map(|worker| (worker.queue().clone(), worker as Arc<dyn Consumer>)));

@@ -54,6 +54,9 @@ impl World {
         if let Some(law) = broken.and_then(Broken::law) {
             sim.set_law(law);
         }
+        if let Some(law) = broken.and_then(Broken::roster_law) {
+            sim.set_roster_law(law);
+        }
         let pipeline = Arc::new(schedule.shape.pipeline());
         let (witness, plays, events) = (Witness::default(), Plays::default(), Arc::default());
         Self { sim, schedule: Arc::new(schedule), pipeline, broken, witness, plays, events }

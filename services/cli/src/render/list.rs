@@ -27,7 +27,9 @@ pub fn list(listing: &Listing, paint: Paint) -> String {
         let taken_in = row.created_at.to_string();
         let taken_in = taken_in.split_once('.').map_or_else(|| taken_in.clone(), |(secs, _)| format!("{secs}Z"));
         let took = match (row.status, row.closed_at) {
-            (Some(JobStatus::Running), _) => format!("for {}", duration(listing.now.since(row.created_at))),
+            (Some(JobStatus::Queued | JobStatus::Running), _) => {
+                format!("for {}", duration(listing.now.since(row.created_at)))
+            }
             (Some(JobStatus::Rejected) | None, _) | (_, None) => String::new(),
             (_, Some(closed_at)) => duration(closed_at.since(row.created_at)),
         };
@@ -46,7 +48,7 @@ fn note(row: &Row) -> String {
     };
     let note = match row.status {
         None => row.problem.clone(),
-        Some(JobStatus::Running) => None,
+        Some(JobStatus::Queued | JobStatus::Running) => None,
         Some(JobStatus::Completed) => row.result.clone(),
         Some(JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled) => failed(),
         Some(JobStatus::Rejected) => row.refusal.as_ref().map(|refusal| refusal.reasons.join("; ")),

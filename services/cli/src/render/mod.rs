@@ -88,6 +88,7 @@ impl Paint {
     pub(crate) fn job(self, status: JobStatus, text: &str) -> String {
         match status {
             JobStatus::Completed => self.good(text),
+            JobStatus::Queued => self.notable(text),
             JobStatus::Running => self.busy(text),
             JobStatus::Failed | JobStatus::TimedOut | JobStatus::Rejected => self.bad(text),
             JobStatus::Canceled => self.faint(text),

@@ -28,8 +28,8 @@ pub fn swept(swept: &Swept, paint: Paint) -> String {
 /// The sweep in one sentence.
 #[must_use]
 pub fn after_sweep(swept: &Swept, mode: Mode) -> String {
-    let Swept { looked, mended, failed, .. } = swept;
-    if *looked == 0 && *failed == 0 {
+    let Swept { looked, tenants, mended, failed, .. } = swept;
+    if *looked == 0 && *tenants == 0 && *failed == 0 {
         return "no job is due to be looked after".to_owned();
     }
     let sent: usize = swept.resent.values().sum();
@@ -37,6 +37,9 @@ pub fn after_sweep(swept: &Swept, mode: Mode) -> String {
         Mode::Mend => format!("looked after {looked} jobs; mended: {mended}, messages sent again: {sent}"),
         Mode::DryRun => format!("{looked} jobs are due; nothing was changed"),
     };
+    if *tenants > 0 {
+        text.push_str(&format!("; tenants with a cap looked after: {tenants}"));
+    }
     if *failed > 0 {
         text.push_str(&format!("; {failed} could not be looked after, and stay due"));
     }
@@ -58,6 +61,7 @@ mod tests {
         let of = |queue: &str, count| [(queue.to_owned(), count)].into();
         let full = Swept {
             looked: 14,
+            tenants: 0,
             mended: 1,
             resent: of("render-manim", 10),
             waiting: of("render-manim", 3),

@@ -31,7 +31,7 @@ pub fn story(shown: &Shown, paint: Paint) -> String {
 #[must_use]
 pub fn why_not_completed(story: &Story) -> Option<String> {
     match story.status {
-        JobStatus::Running | JobStatus::Completed => None,
+        JobStatus::Queued | JobStatus::Running | JobStatus::Completed => None,
         JobStatus::Rejected => {
             let reasons = story.refusal.as_ref().map(|refusal| refusal.reasons.join("; ")).unwrap_or_default();
             Some(line_of(&reasons))
@@ -54,7 +54,7 @@ fn head(shown: &Shown, paint: Paint, text: &mut String) {
     let story = &shown.story;
     let mut say = |name: &str, what: &str| text.push_str(&format!("{}  {what}\n", paint.faint(&format!("{name:8}"))));
     let took = match (story.status, story.closed_at) {
-        (JobStatus::Running, _) => format!(" for {}", duration(shown.now.since(story.created_at))),
+        (JobStatus::Queued | JobStatus::Running, _) => format!(" for {}", duration(shown.now.since(story.created_at))),
         (_, Some(at)) => format!(" in {}", duration(at.since(story.created_at))),
         (_, None) => String::new(),
     };
@@ -90,6 +90,9 @@ fn head(shown: &Shown, paint: Paint, text: &mut String) {
         let how = format!("{} in {}", closing.verdict.status().as_str(), duration(closing.at.since(story.created_at)));
         say(if n == 0 { "Before" } else { "" }, &format!("{how}: {}", why_closed(closing)));
     }
+    if let Some(at) = story.started_at {
+        say("Queued", &format!("for {}, until its tenant had room", duration(at.since(story.created_at))));
+    }
     if let Some(at) = story.reopened_at {
         say("Redriven", &format!("+{}", duration(at.since(story.created_at))));
     }
@@ -102,6 +105,15 @@ fn head(shown: &Shown, paint: Paint, text: &mut String) {
         let steps = pause.steps.iter().map(|(step, at)| format!("{step}, for {}", since(*at)));
         let what = whole.into_iter().chain(steps).collect::<Vec<_>>().join("; ");
         say("Paused", &format!("{} {}", paint.notable(&what), paint.faint(&format!("(qsketch resume {})", story.job))));
+    }
+    if story.status == JobStatus::Queued {
+        say(
+            "Now",
+            &paint.notable(&format!(
+                "as many jobs of tenant {} run as may: it starts once one of them is over",
+                story.tenant
+            )),
+        );
     }
     if story.status == JobStatus::Running {
         say("Now", &now_line(story));

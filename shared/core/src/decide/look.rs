@@ -29,6 +29,10 @@ pub(super) fn look(pipeline: &Pipeline, drive: &Drive, step: &CheckedStep, now: 
     if let Which::Closing(closing) = id.which() {
         return look_final(drive, job, step, closing, now);
     }
+    if job.status == JobStatus::Queued {
+        // Nobody has sent it yet; whoever starts the job does.
+        return entry::end_early(drive, now).map_or_else(|| Step::Settle(vec![Act::Acknowledge]), Step::Commit);
+    }
     if job.status != JobStatus::Running {
         return settle_closed(pipeline, drive, job);
     }
@@ -133,9 +137,9 @@ fn look_held(
 
 fn look_final(drive: &Drive, job: &Job, step: &CheckedStep, closing: u32, now: Time) -> Step {
     let id = &drive.message.task;
-    let is_over = job.status == JobStatus::Running || job.closing != closing || job.done.contains_key(id);
+    let is_over = !job.status.is_closed() || job.closing != closing || job.done.contains_key(id);
     if is_over || job.closings.get(closing as usize).is_none() {
-        return Step::Settle(vec![Act::Acknowledge]);
+        return settle_final(job, Act::Acknowledge);
     }
     if let Some(task) = drive.task() {
         if task.is_held_by(&drive.owner) {
@@ -150,10 +154,16 @@ fn look_final(drive: &Drive, job: &Job, step: &CheckedStep, closing: u32, now: T
             return Step::Commit(end);
         }
         if let Some(reason) = entry::exhausted_reason(job, task, step) {
-            return Step::Settle(vec![Act::DeadLetter(format!("{id} failed for good: {reason}"))]);
+            return settle_final(job, Act::DeadLetter(format!("{id} failed for good: {reason}")));
         }
     }
     claim_or_wait(drive, job, step, now)
+}
+
+/// A closing that is told of, or can't be: the job's place goes to whoever waits for one.
+fn settle_final(job: &Job, last: Act) -> Step {
+    let vacate = job.is_capped.then_some(Act::Vacate);
+    Step::Settle(vacate.into_iter().chain([last]).collect())
 }
 
 /// Until when another owner may hold the task, by a clock that may be off.

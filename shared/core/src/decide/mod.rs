@@ -137,6 +137,8 @@ pub enum Step {
 pub enum Act {
     /// Send these messages; only then go on.
     Send(Vec<Message>),
+    /// The job gives up its place among its tenant's jobs that run; whoever waits for one takes it.
+    Vacate,
     /// Delete the message.
     Acknowledge,
     /// Hide the message until this time.
@@ -395,6 +397,9 @@ fn dead_letter(drive: &Drive, foreign: route::Foreign) -> Step {
 #[must_use]
 pub fn is_started(pipeline: &Pipeline, job: &Job) -> bool {
     let (start, last) = (pipeline.start(), TaskId::closing(pipeline.finalizer().name.clone(), job.closing));
+    if job.status == JobStatus::Queued {
+        return false;
+    }
     if start.is_light && job.status != JobStatus::Rejected {
         return job.done.contains_key(&last);
     }

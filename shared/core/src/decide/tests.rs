@@ -64,7 +64,7 @@ fn every_status_answers_every_event() -> Tried<()> {
     for status in JobStatus::ALL {
         let scene = Scene::at("b#0")?.held_by("me", 1)?;
         let mut scene = match status {
-            JobStatus::Running => scene,
+            JobStatus::Queued | JobStatus::Running => scene,
             JobStatus::Completed => scene.closed(Verdict::Completed),
             JobStatus::Failed => scene.closed(Verdict::Failed),
             JobStatus::TimedOut => scene.closed(Verdict::TimedOut),
@@ -74,6 +74,17 @@ fn every_status_answers_every_event() -> Tried<()> {
         scene.job.status = status;
         table.push_str(&rows(status.as_str(), &scene)?);
     }
+    let finalizer =
+        Scene { id: "z@0".parse()?, ..Scene::at("b#0")?.held_by("me", 1)?.closed(Verdict::Failed).capped() };
+    let done = Done { attempt: 1, at: NOW, width: None, payload: None };
+    let mut told = Scene {
+        task: finalizer.task.clone(),
+        id: finalizer.id.clone(),
+        ..Scene::at("b#0")?.closed(Verdict::Failed).capped()
+    };
+    told.job.done.insert("z@0".parse()?, done);
+    table.push_str(&rows("CAPPED", &finalizer)?);
+    table.push_str(&rows("TOLD", &told)?);
     table.push_str(&rows("PAUSED", &Scene::at("b#0")?.held_by("me", 1)?.paused())?);
     table.push_str(&rows("REDRIVEN", &Scene::at("b#0")?.held_by("me", 1)?.redriven())?);
     table.push_str(&rows("CRASHED", &Scene::at("b#0")?.held_by("me", 2)?.crashed(2)?)?);

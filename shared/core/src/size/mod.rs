@@ -13,6 +13,7 @@ use crate::ids::{JobId, TaskId};
 use crate::limits::LAYOUT;
 use crate::parts::{Input, Job, Part, Task};
 use crate::pipeline::Pipeline;
+use crate::tenant::Roster;
 
 /// What one write unit covers, in bytes: DynamoDB's "1 KB".
 ///
@@ -97,6 +98,12 @@ impl Item {
     #[must_use]
     pub fn of_task(job: &JobId, id: &TaskId, task: &Task) -> Self {
         Self::of(job.as_str(), &format!("task:{id}"), task)
+    }
+
+    /// The item of a tenant's roster.
+    #[must_use]
+    pub fn of_roster(roster: &Roster) -> Self {
+        Self::of(&format!("tenant:{}", roster.tenant), "tenant", roster)
     }
 
     /// The item of a part of this name.

@@ -144,7 +144,9 @@ fn what_can_t_be_taken_says_why() -> Tried<()> {
     let none = Pipeline::builder("p").step(StepSpec::new("a")).finalizer(StepSpec::new("z")).build()?;
     let Signaling::Refused(refused) = signal(&none, &job, "go", None, BORN) else { return Err("taken".into()) };
     assert_eq!(refused.to_string(), "no step of it waits for \"go\"; it waits for no signal at all");
-    for status in JobStatus::ALL.into_iter().filter(|status| *status != JobStatus::Running) {
+    let queued = Job { status: JobStatus::Queued, ..job.clone() };
+    assert!(why(&queued, "approve", "1").starts_with("it is QUEUED, and waits for nothing yet"));
+    for status in JobStatus::ALL.into_iter().filter(|status| status.is_closed()) {
         let closed = Job { status, ..job.clone() };
         assert_eq!(
             why(&closed, "approve", "1"),

@@ -113,9 +113,9 @@ pub struct Row {
 
 impl Row {
     fn of(place: Place, job: Job) -> Self {
-        let closing = job.closings.last().filter(|_| job.status != JobStatus::Running).cloned();
+        let closing = job.closings.last().filter(|_| job.status.is_closed()).cloned();
         let closed_at = match job.status {
-            JobStatus::Running => None,
+            JobStatus::Queued | JobStatus::Running => None,
             JobStatus::Rejected => Some(job.created_at),
             JobStatus::Completed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Canceled => {
                 closing.as_ref().map(|closing| closing.at)

@@ -4,6 +4,7 @@
 //! both.
 
 mod error;
+mod rosters;
 
 use core::fmt;
 use core::time::Duration;
@@ -18,6 +19,7 @@ use qsketch_core::{
 };
 
 pub use error::{PortError, PortErrorKind, Remedy};
+pub use rosters::{DueTenant, DueTenants, Rosters, TenantPage};
 
 /// Everything a service needs of the outside world.
 #[derive(Clone)]
@@ -26,6 +28,8 @@ pub struct Ports {
     pub table: Arc<dyn Table>,
     /// The job table's lists.
     pub lists: Arc<dyn Lists>,
+    /// The rosters of tenants whose jobs are capped.
+    pub rosters: Arc<dyn Rosters>,
     /// The queues.
     pub queues: Arc<dyn Queues>,
     /// The store of files.

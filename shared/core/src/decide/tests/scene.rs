@@ -104,6 +104,12 @@ impl Scene {
         Ok(self)
     }
 
+    /// The job counts among its tenant's jobs that run.
+    pub(super) fn capped(mut self) -> Self {
+        self.job.is_capped = true;
+        self
+    }
+
     pub(super) fn drive(&self) -> Tried<Drive> {
         Ok(Drive::new(Message::to(&self.pipeline, &self.job, self.id.clone()), Owner::try_from("me")?))
     }
@@ -159,6 +165,7 @@ pub(super) fn sent(step: &Step) -> Vec<String> {
     acts.iter()
         .map(|act| match act {
             Act::Send(messages) => messages.iter().map(|m| m.task.to_string()).collect::<Vec<_>>().join("+"),
+            Act::Vacate => "vacate".to_owned(),
             Act::Acknowledge => "ack".to_owned(),
             Act::Hide(until) => format!("hide {}", until.since(NOW).as_millis()),
             Act::GiveBack => "give back".to_owned(),
