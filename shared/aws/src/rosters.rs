@@ -19,10 +19,13 @@ const ROSTER: &str = "tenant";
 /// What stands before the tenant in the key.
 const KEY: &str = "tenant:";
 
-/// What a write sets of a roster that may not be there yet.
+/// What a write sets that leaves something to look after.
+const LOOKED_AFTER: &str =
+    "#check_shard = if_not_exists(#check_shard, :check_shard), #check_at = if_not_exists(#check_at, :check_at)";
+
+/// What else a write sets of a roster that may not be there yet.
 const BORN: &str = "#layout = if_not_exists(#layout, :layout), #tenant = if_not_exists(#tenant, :tenant), \
-                    #jobs_max = :jobs_max, #check_shard = if_not_exists(#check_shard, :check_shard), \
-                    #check_at = if_not_exists(#check_at, :check_at)";
+                    #jobs_max = :jobs_max";
 
 fn key(tenant: &Tenant) -> String {
     format!("{KEY}{tenant}")
@@ -60,19 +63,23 @@ fn update(tenant: &Tenant, write: &RosterWrite) -> (String, Condition) {
                 .value(":job", text(job.as_str()))
                 .value(":none", number(0))
                 .value(":jobs", set([job]));
-            (format!("SET {BORN} ADD #running :jobs"), condition)
+            (format!("SET {BORN}, {LOOKED_AFTER} ADD #running :jobs"), condition)
         }
-        RosterWrite::Admit { job } => {
+        RosterWrite::Admit { job, check_at } => {
             let condition = Condition::new(
                 "attribute_exists(#jobs_max) AND (contains(#running, :job) OR \
                  attribute_not_exists(#running) AND #jobs_max > :none OR size(#running) < #jobs_max)",
             )
             .name("#running", "running")
             .name("#jobs_max", "jobs_max")
+            .name("#check_shard", "check_shard")
+            .name("#check_at", "check_at")
             .value(":job", text(job.as_str()))
             .value(":none", number(0))
+            .value(":check_shard", text(ROSTERS_SHARD))
+            .value(":check_at", number(check_at.0))
             .value(":jobs", set([job]));
-            ("ADD #running :jobs".to_owned(), condition)
+            (format!("SET {LOOKED_AFTER} ADD #running :jobs"), condition)
         }
         RosterWrite::Leave { jobs } => {
             let condition = Condition::new("attribute_exists(#jobs_max)")
@@ -85,7 +92,7 @@ fn update(tenant: &Tenant, write: &RosterWrite) -> (String, Condition) {
             // An update without a condition of its own; there is one for every write, so this one always holds.
             let condition = Condition::new("attribute_not_exists(#queued_at) OR attribute_exists(#queued_at)");
             let condition = born(condition, tenant, *jobs_max, *check_at).value(":at", number(at.0));
-            (format!("SET {BORN}, #queued_at = :at"), condition)
+            (format!("SET {BORN}, {LOOKED_AFTER}, #queued_at = :at"), condition)
         }
         RosterWrite::Unqueue { seen } => {
             let condition =

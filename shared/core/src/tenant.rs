@@ -77,6 +77,8 @@ pub enum RosterWrite {
     Admit {
         /// The job.
         job: JobId,
+        /// When to look after the roster, where nobody does any more: whoever admits may have read it long ago.
+        check_at: Time,
     },
     /// Jobs give up their places, if they have them.
     Leave {
@@ -156,10 +158,11 @@ pub fn apply(tenant: &Tenant, write: &RosterWrite, current: Option<&Roster>) -> 
                 roster
             })
         }
-        RosterWrite::Admit { job } => {
+        RosterWrite::Admit { job, check_at } => {
             let mut roster = current?.clone();
             (roster.room() > 0 || roster.running.contains(job)).then(|| {
                 roster.running.insert(job.clone());
+                look_by(&mut roster, *check_at);
                 roster
             })
         }
@@ -211,6 +214,12 @@ fn look_by(roster: &mut Roster, at: Time) {
 #[must_use]
 pub fn enter(job: &JobId, jobs_max: u32, now: Time) -> RosterWrite {
     RosterWrite::Enter { job: job.clone(), jobs_max, check_at: now.plus(TENANT_LOOK_INTERVAL) }
+}
+
+/// The entry of one that was queued.
+#[must_use]
+pub fn admit(job: &JobId, now: Time) -> RosterWrite {
+    RosterWrite::Admit { job: job.clone(), check_at: now.plus(TENANT_LOOK_INTERVAL) }
 }
 
 /// What a newcomer does that may not enter.

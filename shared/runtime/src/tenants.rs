@@ -161,7 +161,7 @@ impl Tenants<'_> {
         let tenant = roster.tenant.clone();
         let write = match deed {
             Deed::Leave(jobs) => Some(RosterWrite::Leave { jobs: jobs.clone() }),
-            Deed::Admit(job) => Some(RosterWrite::Admit { job: job.clone() }),
+            Deed::Admit(job) => Some(tenant::admit(job, self.ports.clock.now())),
             Deed::Unqueue(seen) => Some(RosterWrite::Unqueue { seen: *seen }),
             Deed::Start(_) => None,
         };

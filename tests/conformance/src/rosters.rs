@@ -72,7 +72,7 @@ fn id(name: &str) -> Result<JobId> {
 }
 
 fn admit(name: &str) -> Result<RosterWrite> {
-    Ok(RosterWrite::Admit { job: id(name)? })
+    Ok(tenant::admit(&id(name)?, Time(NOW.0 + 5)))
 }
 
 fn leave(names: &[&str]) -> Result<RosterWrite> {
@@ -114,7 +114,8 @@ async fn every_write_of_a_roster_follows_apply(world: World) -> Result<()> {
     subject.refused(&RosterWrite::Unqueue { seen: Time(NOW.0 + 3) }).await?;
     subject.written(&RosterWrite::Look { seen, next: Some(Time(seen.0 + 1)) }).await?;
     subject.written(&RosterWrite::Look { seen: Time(seen.0 + 1), next: None }).await?;
-    subject.written(&leave(&["a"])?).await?;
+    subject.written(&admit("e")?).await?;
+    subject.written(&leave(&["e"])?).await?;
     subject.written(&enter(&id("e")?, 1, Time(NOW.0 + 9))).await
 }
 

@@ -36,5 +36,6 @@ pub mod protocol;
 mod reduce;
 pub mod state;
 pub mod tell;
+pub mod tenants;
 mod turn;
 mod watch;

@@ -41,7 +41,7 @@ fn newcomers_enter_up_to_the_cap_and_not_past_a_queue() -> Tried<()> {
     assert!(apply(&tenant, &enter(&id("a")?, 1, NOW), Some(&second)).is_some(), "it has a place, twice delivered");
     let queued = apply(&tenant, &queue(2, NOW), Some(&first)).ok_or("refused")?;
     assert_eq!(apply(&tenant, &enter(&id("c")?, 2, NOW), Some(&queued)), None, "somebody waits");
-    assert!(apply(&tenant, &RosterWrite::Admit { job: id("c")? }, Some(&queued)).is_some(), "it may be the oldest");
+    assert!(apply(&tenant, &admit(&id("c")?, NOW), Some(&queued)).is_some(), "it may be the oldest");
     Ok(())
 }
 
@@ -49,9 +49,20 @@ fn newcomers_enter_up_to_the_cap_and_not_past_a_queue() -> Tried<()> {
 fn a_cap_of_none_at_all_lets_nobody_in_and_a_lowered_one_nobody_out() -> Tried<()> {
     let (tenant, full) = (tenant()?, roster(1, &["a", "b", "c"])?);
     assert_eq!(full.room(), 0);
-    assert_eq!(apply(&tenant, &RosterWrite::Admit { job: id("d")? }, Some(&full)), None);
-    assert!(apply(&tenant, &RosterWrite::Admit { job: id("b")? }, Some(&full)).is_some(), "it runs");
-    assert_eq!(apply(&tenant, &RosterWrite::Admit { job: id("d")? }, None), None, "there is no roster");
+    assert_eq!(apply(&tenant, &admit(&id("d")?, NOW), Some(&full)), None);
+    assert!(apply(&tenant, &admit(&id("b")?, NOW), Some(&full)).is_some(), "it runs");
+    assert_eq!(apply(&tenant, &admit(&id("d")?, NOW), None), None, "there is no roster");
+    Ok(())
+}
+
+#[test]
+fn whoever_admits_late_sees_to_it_that_somebody_looks() -> Tried<()> {
+    // It read the roster while another queue was there; since then that queue has ended, and with it the looking.
+    let quiet = roster(1, &[])?;
+    assert_eq!(quiet.check_at, None);
+    let after = apply(&tenant()?, &admit(&id("a")?, NOW), Some(&quiet)).ok_or("refused")?;
+    assert_eq!(after.check_at, Some(NOW.plus(TENANT_LOOK_INTERVAL)));
+    assert_eq!(after.check_shard.as_deref(), Some(ROSTERS_SHARD));
     Ok(())
 }
 
