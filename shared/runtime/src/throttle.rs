@@ -216,3 +216,26 @@ impl Pace<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_read_from_a_setting_or_the_setting_is_named_with_what_is_wrong() {
+        let read = |text: Option<&str>, provider| {
+            let environment = text.map(|text| ("RATE".to_owned(), text.to_owned())).into_iter().collect();
+            Throttle::read(&environment, "RATE", provider).map_err(|error| error.to_string())
+        };
+        assert!(matches!((read(None, "model"), read(Some(""), "model")), (Ok(None), Ok(None))));
+        let throttle = read(Some("600/min burst 20"), "espeak-ng").ok().flatten();
+        assert_eq!(throttle.map(|throttle| throttle.limit.to_string()).as_deref(), Some("600/min burst 20"));
+        let wrong = read(Some("often"), "model").err().unwrap_or_default();
+        assert!(
+            wrong.starts_with("RATE: \"often\" is no rate limit: use a number of requests per s, min or h"),
+            "{wrong}"
+        );
+        let wrong = read(Some("1/s"), "A Model").err().unwrap_or_default();
+        assert!(wrong.starts_with("RATE: provider \"A Model\" is not valid"), "{wrong}");
+    }
+}
