@@ -151,7 +151,7 @@ def lease_secs():
 
 
 def rate_limit(variable):
-    """How often all workers together may ask a provider, from a variable of the caller's, as text; empty where it is not set, for no limit."""
+    """How often all workers together may ask a provider, from this variable of the caller's, as text; empty for no limit."""
     text = os.environ.get(variable) or ""
     if text and not re.fullmatch(r"[1-9][0-9]{0,7}/(s|min|h)( burst [1-9][0-9]{0,7})?", text):
         raise Failure(f"{variable} is {text!r}: use a number of requests per s, min or h, as in 60/min or 600/min burst 20")

@@ -90,18 +90,20 @@ fn expressions(take: &Take) -> (String, Condition) {
     };
     match take.kind {
         TakeKind::First { now, idle } => {
-            let line = if idle.is_some() { ":now" } else { "if_not_exists(#line, :none)" };
+            let line = if idle.is_some() { ":none" } else { "if_not_exists(#line, :none)" };
             let stands = format!("attribute_not_exists(#tat) OR (#tat < :now{})", passes(idle));
             let condition = with_idle(new(stands), idle).name("#tat", "tat").value(":now", number(now));
             let condition = condition.value(":tat", number(now.saturating_add(take.span)));
-            let condition = if idle.is_some() { condition } else { condition.value(":none", number(0)) };
+            let condition = condition.value(":none", number(0));
             (format!("#tat = :tat, #line = {line}"), condition)
         }
         TakeKind::Next { now, latest, idle } => {
-            let stands = format!("#tat BETWEEN :now AND :latest{}", passes(idle));
+            // DynamoDB refuses a BETWEEN whose bounds are the wrong way round; two comparisons are just false.
+            let stands = format!("#tat >= :now AND #tat <= :latest{}", passes(idle));
             let condition = with_idle(new(stands), idle).name("#tat", "tat").value(":now", number(now));
             let condition = condition.value(":latest", number(latest)).value(":span", number(take.span));
-            let line = if idle.is_some() { ":now" } else { "#line" };
+            let line = if idle.is_some() { ":none" } else { "#line" };
+            let condition = if idle.is_some() { condition.value(":none", number(0)) } else { condition };
             (format!("#tat = #tat + :span, #line = {line}"), condition)
         }
         TakeKind::FirstPlace { from } => {
@@ -109,7 +111,7 @@ fn expressions(take: &Take) -> (String, Condition) {
             ("#line = :line".to_owned(), condition.value(":line", number(from.saturating_add(take.span))))
         }
         TakeKind::Place { from, by } => {
-            let condition = new("#line BETWEEN :from AND :by".to_owned()).value(":from", number(from));
+            let condition = new("#line >= :from AND #line <= :by".to_owned()).value(":from", number(from));
             ("#line = #line + :span".to_owned(), condition.value(":by", number(by)).value(":span", number(take.span)))
         }
     }

@@ -44,7 +44,7 @@ pub const RATE_LIMITED: &str = "RateLimited";
 pub struct Cell {
     /// The theoretical arrival time: when the next turn would be, if all came evenly spaced.
     pub tat: u64,
-    /// When the line of those who wait ends; a time that is past where nobody waits.
+    /// When the line of those who wait ends; 0, or a time that is past, where nobody waits.
     pub line: u64,
 }
 
@@ -198,20 +198,18 @@ pub fn next(ask: &Ask, seen: Option<&Cell>, now: Time) -> Next {
 /// What a take makes of a cell; none where it is refused. This is what it means: every implementation is held to it.
 #[must_use]
 pub fn apply(take: &Take, cell: Option<&Cell>) -> Option<Cell> {
-    // Whoever goes behind the line ends one that is over.
-    let line = |cell: &Cell, now, idle: Option<u64>| if idle.is_some() { now } else { cell.line };
+    // Whoever need not wait behind the line ends it. Not at its own time: to a clock that is behind, that would be a line.
+    let line = |cell: &Cell, idle: Option<u64>| if idle.is_some() { 0 } else { cell.line };
     let tat_from = |base: u64| base.saturating_add(take.span);
     match (take.kind, cell) {
-        (TakeKind::First { now, idle }, None) => {
-            Some(Cell { tat: tat_from(now), line: line(&Cell::default(), now, idle) })
-        }
+        (TakeKind::First { now, idle }, None) => Some(Cell { tat: tat_from(now), line: 0 }),
         (TakeKind::First { now, idle }, Some(cell)) if cell.tat < now && is_passed(cell, now, idle) => {
-            Some(Cell { tat: tat_from(now), line: line(cell, now, idle) })
+            Some(Cell { tat: tat_from(now), line: line(cell, idle) })
         }
         (TakeKind::Next { now, latest, idle }, Some(cell))
             if (now..=latest).contains(&cell.tat) && is_passed(cell, now, idle) =>
         {
-            Some(Cell { tat: tat_from(cell.tat), line: line(cell, now, idle) })
+            Some(Cell { tat: tat_from(cell.tat), line: line(cell, idle) })
         }
         (TakeKind::FirstPlace { from }, Some(cell)) if cell.line < from => Some(Cell { line: tat_from(from), ..*cell }),
         (TakeKind::Place { from, by }, Some(cell)) if (from..=by).contains(&cell.line) => {

@@ -117,7 +117,16 @@ fn who_has_waited_goes_first_and_who_is_new_passes_only_a_line_that_is_over_or_l
     // Passing it ends it.
     let (mut cell, mut known) = (Some(left), Some(left));
     let _ = settle(&ask(limit, Standing::New), &mut cell, &mut known, NOW, apply);
-    assert_eq!(cell, Some(Cell { tat: now + 1_000_000, line: now }));
+    assert_eq!(cell, Some(Cell { tat: now + 1_000_000, line: 0 }));
+}
+
+#[test]
+fn a_clock_that_is_behind_sees_no_line_where_nobody_waits() {
+    let (mut cell, ask) = (None, ask(limit("60/min burst 5"), Standing::New));
+    for behind in [0, 900, 1_000] {
+        let turn = settle(&ask, &mut cell, &mut None, Time(NOW.0 - behind), apply);
+        assert!(matches!(turn, Some(Turn::Granted(_))), "{behind} ms behind: {turn:?}");
+    }
 }
 
 /// One ask of an interleaving.
