@@ -202,7 +202,7 @@ pub fn apply(take: &Take, cell: Option<&Cell>) -> Option<Cell> {
     let line = |cell: &Cell, idle: Option<u64>| if idle.is_some() { 0 } else { cell.line };
     let tat_from = |base: u64| base.saturating_add(take.span);
     match (take.kind, cell) {
-        (TakeKind::First { now, idle }, None) => Some(Cell { tat: tat_from(now), line: 0 }),
+        (TakeKind::First { now, .. }, None) => Some(Cell { tat: tat_from(now), line: 0 }),
         (TakeKind::First { now, idle }, Some(cell)) if cell.tat < now && is_passed(cell, now, idle) => {
             Some(Cell { tat: tat_from(now), line: line(cell, idle) })
         }
