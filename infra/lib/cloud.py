@@ -9,7 +9,7 @@ import botocore.config
 import botocore.exceptions
 import botocore.session
 import process
-from stack import REGION, ROOT, Failure, lease_secs, say
+from stack import REGION, ROOT, Failure, lease_secs, rate_limit, say
 
 PARTS = ("data", "queues", "functions")
 DEPLOY_SECS = 900
@@ -75,6 +75,7 @@ def deploy(cloud, stack, profile):
         "Architecture": binaries.architecture(profile),
         "LogFilter": os.environ.get("QSKETCH_LOG") or "info",
         "LeaseSecs": lease_secs(),
+        "ScriptRate": rate_limit("QSKETCH_SCRIPT_RATE"),
         "RefundSecretParameter": ensure_refund_secret(cloud.client("ssm"), stack),
         **{name: outputs[name] for name in ("Table", "Bucket", "CodeBucket", "QueueUrlPrefix")},
         **{f"{name.title().replace('-', '')}Code": key for name, key in codes.items()},

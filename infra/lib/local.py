@@ -12,7 +12,7 @@ import time
 
 import binaries
 import process
-from stack import ROOT, VENVS, WORKERS, Failure, lease_secs, say, write_atomically
+from stack import ROOT, VENVS, WORKERS, Failure, lease_secs, rate_limit, say, write_atomically
 
 PORT_FIRST, PORTS = 14566, 400
 READY_SECS = 60
@@ -136,8 +136,10 @@ def _workers(stack, profile, outputs, emulator):
 
 
 def _worker_env(stack, name, concurrency, outputs):
-    """All that a worker's environment holds: the caller's own does not reach it, apart from the log filter, the lease and backtraces."""
+    """All that a worker's environment holds: the caller's own does not reach it, apart from the log filter, lease, rate and backtraces."""
     passed = {key: os.environ[key] for key in ("QSKETCH_LOG", "RUST_BACKTRACE") if os.environ.get(key)}
+    if name == "generate-tts" and rate_limit("QSKETCH_SPEECH_RATE"):
+        passed["QSKETCH_SPEECH_RATE"] = rate_limit("QSKETCH_SPEECH_RATE")
     if "QSKETCH_LOG" in passed:
         # `up` waits for the line that says a worker is ready, whatever else the filter leaves out.
         passed["QSKETCH_LOG"] += f",{READY_TARGET}=info"

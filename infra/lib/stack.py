@@ -150,6 +150,14 @@ def lease_secs():
     return text
 
 
+def rate_limit(variable):
+    """How often all workers together may ask a provider, from this variable of the caller's, as text; empty for no limit."""
+    text = os.environ.get(variable) or ""
+    if text and not re.fullmatch(r"[1-9][0-9]{0,7}/(s|min|h)( burst [1-9][0-9]{0,7})?", text):
+        raise Failure(f"{variable} is {text!r}: use a number of requests per s, min or h, as in 60/min or 600/min burst 20")
+    return text
+
+
 def write_atomically(path, text, mode=0o644):
     """Readers see the old text or the new, never a half."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -203,6 +203,14 @@ class Safety(unittest.TestCase):
             with unittest.mock.patch.dict(os.environ, QSKETCH_LEASE_SECS=text), self.assertRaises(Failure):
                 base.lease_secs()
 
+    def test_a_rate_limit_reads_as_the_services_read_it(self):
+        for text in ("", "60/min", "5/s", "1/h", "600/min burst 20"):
+            with unittest.mock.patch.dict(os.environ, QSKETCH_SPEECH_RATE=text):
+                self.assertEqual(base.rate_limit("QSKETCH_SPEECH_RATE"), text)
+        for text in ("60", "0/min", "60/day", "60/min burst", "60/min burst 0", "60/min\n"):
+            with unittest.mock.patch.dict(os.environ, QSKETCH_SPEECH_RATE=text), self.assertRaises(Failure):
+                base.rate_limit("QSKETCH_SPEECH_RATE")
+
     def test_a_stacks_name_cannot_leave_its_folder(self):
         for name in ("", "..", "a/b", "A", "-a", "_venv", "a" * 21, "a\n"):
             with self.assertRaises(Failure):

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use qsketch_core::decide::Output;
 use qsketch_core::{Failure, failure::Remedy};
-use qsketch_runtime::{Attempt, Handler};
+use qsketch_runtime::{Attempt, Handler, Throttle};
 use qsketch_video::script::Retry;
 use qsketch_video::{RequestError, ScriptError, ScriptProvider, TemplateProvider, VideoRequest};
 use thiserror::Error;
@@ -15,6 +15,9 @@ pub const SCRIPT_FILE: &str = "script.json";
 
 /// The setting that says who writes scripts.
 pub const PROVIDER_VARIABLE: &str = "QSKETCH_SCRIPT_PROVIDER";
+
+/// The setting that limits how often all workers together ask that provider.
+pub const RATE_VARIABLE: &str = "QSKETCH_SCRIPT_RATE";
 
 /// The setting names a provider that is not there.
 #[derive(Debug, Error)]
@@ -37,13 +40,20 @@ pub fn provider(name: Option<&str>) -> Result<Arc<dyn ScriptProvider>, UnknownPr
 /// The step that writes the script.
 pub struct GenerateScript {
     provider: Arc<dyn ScriptProvider>,
+    throttle: Option<Throttle>,
 }
 
 impl GenerateScript {
     /// The step with this provider.
     #[must_use]
     pub fn new(provider: Arc<dyn ScriptProvider>) -> Self {
-        Self { provider }
+        Self { provider, throttle: None }
+    }
+
+    /// The same step, which takes a turn before it asks.
+    #[must_use]
+    pub fn throttled(self, throttle: Option<Throttle>) -> Self {
+        Self { throttle, ..self }
     }
 }
 
@@ -52,6 +62,7 @@ impl Handler for GenerateScript {
     async fn run(&self, attempt: &Attempt) -> Result<Output, Failure> {
         let input = attempt.input().await?;
         let request = VideoRequest::from_value(&input.submission).map_err(|error| damaged(&error))?;
+        attempt.turn(self.throttle.as_ref()).await?;
         attempt.log().line(&format!("asking provider {}", self.provider.name()));
         let script = self.provider.write(&request).await.map_err(failure_of)?;
         let script = script.checked().map_err(|reasons| failure_of(ScriptError::invalid(&reasons, Retry::Policy)))?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use qsketch_core::Failure;
 use qsketch_media::{Bench, MissingTool, program, version};
 use qsketch_runtime::config::Environment;
 use qsketch_runtime::process::{Ended, Tool, ToolError};
@@ -15,7 +16,7 @@ pub const ESPEAK_VARIABLE: &str = "QSKETCH_ESPEAK";
 
 /// Whoever speaks a text into a file.
 #[async_trait]
-pub trait SpeechEngine: Send + Sync + 'static {
+pub trait SpeechEngine: Send + Sync {
     /// The name in the documents beside the speech.
     fn name(&self) -> &'static str;
 
@@ -38,6 +39,9 @@ pub enum EngineError {
     /// It can't be run.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// Its rate limit lets nothing through for now.
+    #[error(transparent)]
+    Limited(Failure),
     /// It failed.
     #[error("{ended}: {}", ended.last_words.lines().last().unwrap_or("it said nothing"))]
     Failed {

@@ -11,6 +11,7 @@
 
 mod engine;
 mod narrate;
+mod paced;
 mod track;
 
 use std::sync::Arc;
@@ -21,15 +22,21 @@ use qsketch_core::{Failure, failure::Remedy};
 use qsketch_media::sheets::{self, SPEECH_FILE, SPEECH_SHEET, SpeechSheet};
 use qsketch_media::{Bench, MissingTool, chain};
 use qsketch_runtime::config::Environment;
-use qsketch_runtime::{Attempt, Handler};
+use qsketch_runtime::throttle::ThrottleError;
+use qsketch_runtime::{Attempt, Handler, Throttle};
 
 pub use engine::{ESPEAK_VARIABLE, EngineError, Espeak, SpeechEngine};
-pub use narrate::{Narrated, Order, SpeechError, narrate};
+pub use narrate::{Narrated, Order, SpeechError, narrate, requests};
+pub use paced::Paced;
 pub use track::TrackError;
+
+/// The setting that limits how often all workers together ask the engine: once for each sentence.
+pub const RATE_VARIABLE: &str = "QSKETCH_SPEECH_RATE";
 
 /// The step that speaks a scene's narration.
 pub struct GenerateTts {
     engine: Arc<dyn SpeechEngine>,
+    throttle: Option<Throttle>,
 }
 
 impl GenerateTts {
@@ -44,7 +51,16 @@ impl GenerateTts {
     /// The step with another engine.
     #[must_use]
     pub fn with_engine(engine: Arc<dyn SpeechEngine>) -> Self {
-        Self { engine }
+        Self { engine, throttle: None }
+    }
+
+    /// The same step, which asks its engine no more often than this environment allows.
+    ///
+    /// # Errors
+    /// [`ThrottleError`] when the setting is no limit.
+    pub fn throttled(self, environment: &Environment) -> Result<Self, ThrottleError> {
+        let throttle = Throttle::read(environment, RATE_VARIABLE, self.engine.name())?;
+        Ok(Self { throttle, ..self })
     }
 
     /// Asks the engine for its version.
@@ -68,7 +84,9 @@ impl Handler for GenerateTts {
             let share = spoken * 950 / of.max(1);
             attempt.report(u16::try_from(share).unwrap_or(950), &format!("sentence {spoken} of {of}"));
         };
-        let narrated = narrate(self.engine.as_ref(), bench, order, on_sentence).await.map_err(failure_of)?;
+        let turns = attempt.turns(self.throttle.as_ref(), requests(order)).await?;
+        let engine = Paced::new(self.engine.as_ref(), turns);
+        let narrated = narrate(&engine, bench, order, on_sentence).await.map_err(failure_of)?;
         let sheet = SpeechSheet {
             layout: sheets::LAYOUT,
             scene: index,
@@ -88,6 +106,9 @@ impl Handler for GenerateTts {
 }
 
 fn failure_of(error: SpeechError) -> Failure {
+    if let SpeechError::Engine { source: EngineError::Limited(failure), .. } = error {
+        return failure;
+    }
     let remedy = match error {
         SpeechError::NothingToSay => Remedy::Fail,
         _ => Remedy::Retry { after: None },

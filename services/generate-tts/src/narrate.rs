@@ -99,6 +99,7 @@ impl SpeechError {
     pub const fn error_type(&self) -> &'static str {
         match self {
             Self::Engine { source: EngineError::Tool(_), .. } => "ToolMissing",
+            Self::Engine { source: EngineError::Limited(_), .. } => "RateLimited",
             Self::Engine { .. } => "SpeechFailed",
             Self::NoFile { .. } | Self::Corrupt { .. } | Self::CorruptWhole(_) => "CorruptSpeech",
             Self::Track(TrackError::Format(_) | TrackError::Read(_)) => "CorruptSpeech",
@@ -106,6 +107,15 @@ impl SpeechError {
             Self::Track(_) | Self::Read { .. } => "NoScratch",
         }
     }
+}
+
+/// How often the engine will be asked for a narration: once for each sentence with anything to say.
+#[must_use]
+pub fn requests(order: Order<'_>) -> u32 {
+    let language = order.voice.language();
+    let sentences = speech::sentences(order.narration);
+    let said = sentences.iter().filter(|sentence| !speech::spoken(sentence, language).is_empty());
+    u32::try_from(said.count()).unwrap_or(u32::MAX)
 }
 
 /// Speaks a narration. `on_sentence` gets how many sentences are spoken, and of how many.

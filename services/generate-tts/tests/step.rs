@@ -5,12 +5,14 @@
 #[path = "../../../shared/media/tests/stage/mod.rs"]
 mod stage;
 
+use core::time::Duration;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use qsketch_core::JobStatus;
-use qsketch_generate_tts::{EngineError, GenerateTts, SpeechEngine};
+use qsketch_generate_tts::{EngineError, Espeak, GenerateTts, RATE_VARIABLE, SpeechEngine};
 use qsketch_media::sheets::SpeechSheet;
 use qsketch_media::{Bench, MissingTool};
 use qsketch_runtime::Handler;
@@ -48,6 +50,51 @@ async fn each_scene_s_speech_is_kept_with_the_times_of_its_sentences() {
         assert!((report.secs - sheet.duration_ms as f64 / 1_000.0).abs() < 0.01, "{report:?} {sheet:?}");
         assert!(String::from_utf8_lossy(&stage.file(task, "log.txt")).contains("--stdin"));
     }
+}
+
+/// Espeak-ng, and when it was asked.
+struct Watched {
+    inner: Espeak,
+    asked: Arc<Mutex<Vec<Instant>>>,
+}
+
+#[async_trait]
+impl SpeechEngine for Watched {
+    fn name(&self) -> &'static str {
+        "watched"
+    }
+
+    async fn version(&self) -> Result<String, MissingTool> {
+        self.inner.version().await
+    }
+
+    async fn speak(&self, bench: Bench<'_>, text: &str, voice: Voice, file: &Path) -> Result<(), EngineError> {
+        self.asked.lock().expect("nobody panicked").push(Instant::now());
+        self.inner.speak(bench, text, voice, file).await
+    }
+}
+
+#[tokio::test]
+async fn the_engine_is_asked_for_each_sentence_and_no_faster_than_its_limit_by_one_write_for_each_scene() {
+    let narrations = ["One. Two. Three.", "Four. Five."];
+    let script = script(&[("One", narrations[0], BODY), ("Two", narrations[1], BODY)]);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let inner = Espeak::find(&Environment::new()).expect("real espeak-ng");
+    let engine = Arc::new(Watched { inner, asked: Arc::clone(&asked) });
+    let environment = Environment::from([(RATE_VARIABLE.to_owned(), "5/s".to_owned())]);
+    let step = Arc::new(GenerateTts::with_engine(engine).throttled(&environment).expect("a limit"));
+    let began = Instant::now();
+    let steps: Vec<(&'static str, Arc<dyn Handler>)> =
+        vec![("generate-script", Arc::new(Keeps::script(&script))), ("generate-tts", step)];
+    let stage = Stage::begin(steps).await;
+    stage.recorded(&["generate-tts#0", "generate-tts#1"]).await;
+    let asked = asked.lock().expect("nobody panicked").clone();
+    assert_eq!(asked.len(), 5, "once for each sentence");
+    for (nth, at) in (0u32..).zip(&asked) {
+        assert!(*at - began >= Duration::from_millis(200) * nth, "{nth}: {:?}", *at - began);
+    }
+    let takes = stage.sim.calls().iter().filter(|call| call.kind == "take-turns").count();
+    assert_eq!(takes, 2, "one for each scene");
 }
 
 /// An engine that always succeeds, and always leaves a second of silence.

@@ -16,6 +16,7 @@ mod rosters;
 mod shards;
 mod store;
 mod table;
+mod turns;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -74,6 +75,7 @@ pub fn connect(settings: &Settings, sdk: &SdkConfig) -> Ports {
     Ports {
         lists: Arc::clone(&table) as Arc<dyn qsketch_runtime::Lists>,
         rosters: Arc::clone(&table) as Arc<dyn qsketch_runtime::Rosters>,
+        turns: Arc::clone(&table) as Arc<dyn qsketch_runtime::Turns>,
         table,
         queues: Arc::new(SqsQueues::watched(sdk, &settings.queue_url_prefix, &clock)),
         store: Arc::new(S3Store::new(sdk, &settings.bucket)),

@@ -82,7 +82,7 @@ impl DynamoTable {
         }
     }
 
-    fn wrote(&self, consumed: Option<&ConsumedCapacity>) {
+    pub(crate) fn wrote(&self, consumed: Option<&ConsumedCapacity>) {
         if let Some(meter) = &self.meter {
             meter.wrote(consumed);
         }
@@ -504,7 +504,7 @@ fn stands_on(footing: &Footing) -> Condition {
 
 /// A condition with its names and values. Every name is a placeholder: many are reserved words.
 pub(crate) struct Condition {
-    expression: Cow<'static, str>,
+    pub(crate) expression: Cow<'static, str>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
 }
@@ -532,11 +532,11 @@ impl Condition {
         self
     }
 
-    fn names(&self) -> Option<HashMap<String, String>> {
+    pub(crate) fn names(&self) -> Option<HashMap<String, String>> {
         Some(self.names.clone()).filter(|names| !names.is_empty())
     }
 
-    fn values(&self) -> Option<HashMap<String, AttributeValue>> {
+    pub(crate) fn values(&self) -> Option<HashMap<String, AttributeValue>> {
         Some(self.values.clone()).filter(|values| !values.is_empty())
     }
 }

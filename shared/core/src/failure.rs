@@ -6,6 +6,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::ERROR_BYTES_MAX;
+use crate::time::Time;
 
 /// An error text as an item keeps it: at most [`ERROR_BYTES_MAX`] bytes, on one line, cut with `…`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,6 +62,11 @@ pub enum Remedy {
         /// The delay that the other side asked for (`Retry-After`).
         after: Option<Duration>,
     },
+    /// Try again at this time: its turn comes then, by a limit of ours. It is counted like an overload, and not charged.
+    Later {
+        /// When.
+        at: Time,
+    },
     /// Trying again can't help.
     Fail,
 }
@@ -90,6 +96,12 @@ impl Failure {
     #[must_use]
     pub fn overload(error_type: &str, error: impl fmt::Display, after: Option<Duration>) -> Self {
         Self::new(error_type, error, Remedy::Overload { after })
+    }
+
+    /// An attempt whose turn comes at this time.
+    #[must_use]
+    pub fn later(error_type: &str, error: impl fmt::Display, at: Time) -> Self {
+        Self::new(error_type, error, Remedy::Later { at })
     }
 
     /// A failure that no repetition mends.

@@ -99,6 +99,11 @@ text_id!(
     Reference, "reference", "1 to 64 of the characters A-Z a-z 0-9 _ -", |text| word(text, 64)
 );
 
+text_id!(
+    /// Whom a step asks, such as a model or a voice: 1 to 40 of `a-z 0-9 -`, starting with a letter.
+    Provider, "provider", "1 to 40 of the characters a-z 0-9 -, starting with a letter", plain_name
+);
+
 fn plain_name(text: &str) -> bool {
     text.len() <= 40
         && text.starts_with(|c: char| c.is_ascii_lowercase())

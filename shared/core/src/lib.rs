@@ -13,6 +13,7 @@
 //!   cancel     what to do to cancel a job, as it is now
 //!   redrive    what to do to run a closed job again, and what that means for each step
 //!   refund     the token of a failed closing, and what to do to redeem it
+//!   rate       whose turn it is to ask a provider, by the limit that all workers share
 //!   pause      what to do to pause and resume a job or a step of it
 //!   tenant     how many jobs of one tenant run at once, and which one starts next
 //!   reconcile  what to mend of a job that nobody may be at work on
@@ -39,6 +40,7 @@ pub mod offset;
 pub mod parts;
 pub mod pause;
 pub mod pipeline;
+pub mod rate;
 pub mod reconcile;
 pub mod redrive;
 pub mod refund;
@@ -54,11 +56,12 @@ pub mod write;
 pub use cancel::{Canceling, cancel};
 pub use decide::{Act, Drive, Event, Step, decide};
 pub use failure::{ErrorText, Failure, Remedy};
-pub use ids::{IdError, JobId, Owner, Reference, ShardId, SignalName, StepName, TaskId, Tenant};
+pub use ids::{IdError, JobId, Owner, Provider, Reference, ShardId, SignalName, StepName, TaskId, Tenant};
 pub use message::{Message, MessageError};
 pub use offset::Offset;
 pub use parts::{Attempt, Closing, Done, Input, Job, JobStatus, Outcome, Part, Refusal, Task, Verdict};
 pub use pipeline::{Pipeline, PipelineError, PipelineHash, StepSpec, Wait};
+pub use rate::RateLimit;
 pub use shard::Shard;
 pub use tenant::{Roster, RosterCommit, RosterWrite};
 pub use time::Time;

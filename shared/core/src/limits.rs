@@ -160,6 +160,26 @@ pub const SECRET_BYTES_MIN: usize = 32;
 /// Systems Manager user guide, "Managing parameter tiers": 4 KB, read 2026-11-27.
 pub const SECRET_BYTES_MAX: usize = 4_096;
 
+/// How long an attempt waits in place for its turn at a provider; one whose turn is farther away ends and comes back.
+///
+/// A Lambda that writes scripts has 30 s, and what waits in place holds a message that others might work on.
+pub const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long a turn may stand free while others wait for theirs, until their line counts as left.
+///
+/// Who comes back is late by a second of visibility, another of clocks, and its receipt.
+pub const LINE_IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// The farthest place in the line of those who wait for a provider: half of the time for which SQS can hide a message.
+pub const LINE_MAX: Duration = Duration::from_secs(6 * 3_600);
+
+/// The most turns a second of one provider: what one item of the table takes, each turn being one write of it.
+///
+/// # Source
+/// DynamoDB developer guide, "Best practices for designing and using partition keys effectively": 1,000 write units a second of
+/// one partition key; read 2026-11-22.
+pub const TURNS_PER_SECOND_MAX: u64 = 1_000;
+
 const _: () = assert!(INLINE_WIDTH_MAX >= 1 && WIDTH_MAX >= INLINE_WIDTH_MAX, "a mapped step may have one element");
 const _: () = assert!(CRASHES_MAX >= CRASHES_IN_COMPANY_MAX, "a crash in company is not charged");
 const _: () = assert!(SHARD_WIDTH >= 1, "a shard holds a record");

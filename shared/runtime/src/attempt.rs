@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use qsketch_core::decide::Output;
 use qsketch_core::ids::Which;
 use qsketch_core::parts::Progress;
+use qsketch_core::rate::Standing;
 use qsketch_core::{
     Closing, Done, Failure, Input, Job, Pipeline, Shard, ShardId, SignalName, StepName, TaskId, Time, route,
 };
@@ -45,6 +47,10 @@ pub struct Attempt {
     pub(crate) log: ToolLog,
     pub(crate) announcer: Announcer,
     pub(crate) scratch: Scratch,
+    /// With which standing it asks for its turn at a provider.
+    pub(crate) standing: Standing,
+    /// Whether it has had one.
+    pub(crate) has_had_turn: AtomicBool,
     /// The shards that were read so far.
     pub(crate) shards: tokio::sync::Mutex<BTreeMap<ShardId, Shard>>,
 }

@@ -15,7 +15,7 @@ use qsketch_core::limits::CLOCK_SKEW_MAX;
 use qsketch_core::pipeline::HEARTBEAT_MIN;
 use qsketch_core::{
     Act, Commit, Drive, ErrorText, Event, Failure, Message, MessageError, Owner, Pipeline, Shard, Step, Time, Write,
-    decide,
+    decide, rate,
 };
 use tokio::sync::watch;
 
@@ -333,6 +333,8 @@ impl Worker {
             log: ToolLog::default(),
             announcer: self.announcer.clone(),
             scratch: Scratch { path: scratch, is_made: AtomicBool::new(false) },
+            standing: rate::standing(drive.task()),
+            has_had_turn: AtomicBool::new(false),
             shards: tokio::sync::Mutex::default(),
         };
         tracing::info!(job = %message.job, task = %message.task, attempt = number, "begin");

@@ -34,11 +34,13 @@ pub mod reconcile;
 pub mod refund;
 pub mod shutdown;
 pub mod tenants;
+pub mod throttle;
 
 pub use attempt::{Attempt, Handler};
 pub use consume::{Consumer, Fate};
 pub use drive::Worker;
 pub use ports::{
-    Clock, Delivery, Eraser, Lists, PortError, PortErrorKind, Ports, QueueName, Queues, Rosters, Store, Table,
+    Clock, Delivery, Eraser, Lists, PortError, PortErrorKind, Ports, QueueName, Queues, Rosters, Store, Table, Turns,
 };
 pub use shutdown::{Stop, Stopper};
+pub use throttle::Throttle;

@@ -19,6 +19,7 @@ mod random;
 mod rosters;
 mod store;
 mod table;
+mod turns;
 mod world;
 
 use core::time::Duration;
@@ -286,6 +287,7 @@ fn ports(world: &Arc<World>, actor: &Arc<Actor>) -> Ports {
         lists: Arc::clone(&table) as Arc<dyn qsketch_runtime::Lists>,
         rosters: Arc::clone(&table) as Arc<dyn qsketch_runtime::Rosters>,
         table,
+        turns: Arc::new(turns::SimTurns { world: Arc::clone(world), actor: Arc::clone(actor) }),
         queues: Arc::new(SimQueues::new(Arc::clone(world), Arc::clone(actor))),
         store: Arc::new(SimStore::new(Arc::clone(world), Arc::clone(actor))),
         clock: Arc::new(clock::ProcessClock { world: Arc::clone(world), actor: Arc::clone(actor) }),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use qsketch_core::Time;
+use qsketch_core::rate::Cell;
+use qsketch_core::{Provider, Time};
 use qsketch_runtime::{Clock, PortError, PortErrorKind};
 use tokio::sync::Notify;
 
@@ -146,6 +147,8 @@ pub(crate) struct State {
     pub(crate) troubles: BTreeMap<&'static str, (Option<Fault>, Duration)>,
     pub(crate) calls: Vec<Call>,
     pub(crate) items: Items,
+    /// The rate limits, by provider.
+    pub(crate) cells: BTreeMap<Provider, Cell>,
     pub(crate) queues: QueueSet,
     pub(crate) files: Files,
     pub(crate) abandoned_polls: u64,
@@ -162,6 +165,7 @@ impl World {
             troubles: BTreeMap::new(),
             calls: Vec::new(),
             items: Items::default(),
+            cells: BTreeMap::new(),
             queues: QueueSet::default(),
             files: Files::default(),
             abandoned_polls: 0,

@@ -191,6 +191,7 @@ async fn act(action: Action) -> Result<()> {
             let ports = Ports {
                 lists: Arc::clone(&table) as _,
                 rosters: Arc::clone(&table) as _,
+                turns: Arc::clone(&table) as _,
                 table,
                 queues: Arc::new(SqsQueues::new(&sdk, &queue_prefix(&on.queue_url_prefix, 0))),
                 store: Arc::new(S3Store::new(&sdk, "none")),

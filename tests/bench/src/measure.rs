@@ -36,6 +36,7 @@ pub async fn measure(load: &Load, progress: impl FnMut(usize)) -> Result<Measure
     let ports = meter.around(&Ports {
         lists: Arc::clone(&table) as _,
         rosters: Arc::clone(&table) as _,
+        turns: Arc::clone(&table) as _,
         table,
         queues: Arc::clone(&queues) as _,
         store: Arc::new(S3Store::new(&sdk, "none")),

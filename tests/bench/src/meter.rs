@@ -107,6 +107,7 @@ impl Meter {
             queues: Arc::new(MeteredQueues { meter: Arc::clone(self), inner: Arc::clone(&ports.queues) }),
             lists: Arc::clone(&ports.lists),
             rosters: Arc::clone(&ports.rosters),
+            turns: Arc::clone(&ports.turns),
             store: Arc::clone(&ports.store),
             clock: Arc::clone(&ports.clock),
         }

@@ -4,7 +4,8 @@
 //!   parts  ─┐
 //!   shards ─┼─ table_cases() ─┐                 ┌─ tests/sim.rs   on the simulated world
 //!   lists  ─┤  queue_cases() ─┼─ check(world) ──┤
-//!   rosters ┘  store_cases() ─┘                 └─ tests/aws.rs   on MiniStack, the table on dynoxide too
+//!   rosters ┤  store_cases() ─┘                 └─ tests/aws.rs   on MiniStack, the table on dynoxide too
+//!   turns  ─┘
 //! ```
 //! [`walk()`] is for what the table's calls consume: tests/aws.rs holds what the stores say against the simulated table.
 //!
@@ -17,6 +18,7 @@ mod rosters;
 mod shards;
 mod store;
 mod table;
+mod turns;
 mod units;
 
 use core::time::Duration;
@@ -69,7 +71,7 @@ pub struct Case {
     run: fn(World) -> BoxFuture<'static, Result<()>>,
 }
 
-/// Everything that a job table does: parts, shards, lists, rosters.
+/// Everything that a job table does: parts, shards, lists, rosters, turns at providers.
 #[must_use]
 pub fn table_cases() -> Vec<Case> {
     table::part_cases()
@@ -77,6 +79,7 @@ pub fn table_cases() -> Vec<Case> {
         .chain(shards::shard_cases())
         .chain(lists::list_cases())
         .chain(rosters::roster_cases())
+        .chain(turns::turn_cases())
         .collect()
 }
 

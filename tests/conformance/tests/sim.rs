@@ -10,9 +10,12 @@ use anyhow::Result;
 use async_trait::async_trait;
 use qsketch_conformance::{World, all_cases, check, failures, queue_cases, store_cases, table_cases};
 use qsketch_core::pipeline::PipelineHash;
-use qsketch_core::{Commit, Input, Job, JobId, Part, Pipeline, Shard, ShardId, StepName, Task, TaskId, Write};
+use qsketch_core::rate::{Take, Taken};
+use qsketch_core::{
+    Commit, Input, Job, JobId, Part, Pipeline, Provider, Shard, ShardId, StepName, Task, TaskId, Write,
+};
 use qsketch_runtime::ports::{DayPage, Depth, DuePage, Dues, Hidden, Outgoing, Parts, Places, Receipt, Stored};
-use qsketch_runtime::{Delivery, Lists, PortError, Ports, QueueName, Queues, Store, Table};
+use qsketch_runtime::{Delivery, Lists, PortError, Ports, QueueName, Queues, Store, Table, Turns};
 use qsketch_sim::Sim;
 
 fn world(sim: &Sim) -> World {
@@ -66,6 +69,8 @@ enum How {
     RepeatsAPlace,
     /// The last job of a batch is not loaded.
     LoadsFewer,
+    /// A refused take is told as written.
+    GrantsRefused,
     /// Hiding does nothing.
     NeverHides,
     /// Deleting does nothing.
@@ -135,6 +140,16 @@ impl Table for Broken {
 }
 
 #[async_trait]
+impl Turns for Broken {
+    async fn take(&self, provider: &Provider, take: &Take) -> Result<Taken, PortError> {
+        Ok(match (self.inner.turns.take(provider, take).await?, self.how) {
+            (Taken::Overtaken(Some(cell)), How::GrantsRefused) => Taken::Written(cell),
+            (taken, _) => taken,
+        })
+    }
+}
+
+#[async_trait]
 impl Queues for Broken {
     async fn receive(
         &self,
@@ -198,6 +213,7 @@ async fn every_broken_world_is_caught() {
         (How::DropsProgress, "a_full_task_and_a_bare_one_read_back_as_written"),
         (How::RepeatsAPlace, "pages_of_every_size_bring_each_job_once_also_those_of_one_millisecond"),
         (How::LoadsFewer, "jobs_are_loaded_by_the_hundred_and_those_that_are_gone_are_left_out"),
+        (How::GrantsRefused, "of_takes_at_once_as_many_are_granted_as_fit_and_each_has_a_turn_of_its_own"),
         (How::NeverHides, "hiding_again_counts_from_now"),
         (How::NeverDeletes, "a_message_comes_as_it_was_sent_and_is_gone_once_deleted"),
         (How::CutsFiles, "bytes_come_back_as_they_were_kept"),
@@ -208,11 +224,12 @@ async fn every_broken_world_is_caught() {
         let (clock, rosters) = (Arc::clone(&whole.ports.clock), Arc::clone(&whole.ports.rosters));
         let ports = Ports {
             lists: broken.clone(),
+            rosters,
+            turns: broken.clone(),
             table: broken.clone(),
             queues: broken.clone(),
             store: broken,
             clock,
-            rosters,
         };
         let failed = failures(&World { ports, ..whole }, all_cases()).await;
         assert!(failed.iter().any(|failure| failure.starts_with(case)), "{how:?} was not caught: {failed:?}");

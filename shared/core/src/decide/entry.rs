@@ -202,6 +202,9 @@ pub(super) fn end_failed(
         Remedy::Overload { after } if !is_final => {
             (Outcome::Overloaded, backoff::overload_wait(task.overloaded + 1, after.unwrap_or_default(), jitter))
         }
+        // Without jitter: those who wait have each their own time.
+        Remedy::Later { at } if !is_final => (Outcome::Overloaded, at.since(now)),
+        Remedy::Later { at } => (Outcome::Failed, by_policy(at.since(now))),
         Remedy::Retry { after } | Remedy::Overload { after } => (Outcome::Failed, by_policy(after.unwrap_or_default())),
         Remedy::Fail => (Outcome::Failed, by_policy(Duration::ZERO)),
     };

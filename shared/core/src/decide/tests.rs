@@ -263,6 +263,24 @@ fn an_overload_is_not_charged_and_waits_by_a_budget_of_its_own() -> Tried<()> {
 }
 
 #[test]
+fn an_attempt_that_waits_for_its_turn_comes_back_exactly_then_first_and_uncharged() -> Tried<()> {
+    use crate::rate::{Standing, standing, waits};
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    let mut drive = scene.knowing()?;
+    let failure = waits(&"model".try_into()?, "60/min".parse()?, NOW.plus(Duration::from_secs(61)));
+    let ended = decide(&scene.pipeline, &mut drive, Event::Failed { failure, jitter: Jitter(999) }, NOW);
+    assert_eq!(sent(&scene.commit(&mut drive, ended, NOW)?), ["hide 61000"]);
+    let task = scene.task.as_ref().ok_or("no task")?;
+    assert_eq!((task.charged, task.overloaded, standing(Some(task))), (0, 1, Standing::Waited));
+    // Another overload, or a redrive, and it stands behind the others.
+    assert_eq!(standing(Some(&crate::Task { closing: 1, ..task.clone() })), Standing::New);
+    let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
+    overloaded(&mut scene, None, NOW)?;
+    assert_eq!(standing(scene.task.as_ref()), Standing::New);
+    Ok(())
+}
+
+#[test]
 fn a_storm_that_outlasts_schedule_to_close_ends_the_job_with_its_reason() -> Tried<()> {
     let mut scene = Scene::at("b#0")?.held_by("me", 1)?;
     let next = overloaded(&mut scene, Some(Duration::from_secs(900)), NOW)?;

@@ -5,6 +5,7 @@
 
 mod error;
 mod rosters;
+mod turns;
 
 use core::fmt;
 use core::time::Duration;
@@ -20,6 +21,7 @@ use qsketch_core::{
 
 pub use error::{PortError, PortErrorKind, Remedy};
 pub use rosters::{DueTenant, DueTenants, Rosters, TenantPage};
+pub use turns::Turns;
 
 /// Everything a service needs of the outside world.
 #[derive(Clone)]
@@ -30,6 +32,8 @@ pub struct Ports {
     pub lists: Arc<dyn Lists>,
     /// The rosters of tenants whose jobs are capped.
     pub rosters: Arc<dyn Rosters>,
+    /// The turns at providers.
+    pub turns: Arc<dyn Turns>,
     /// The queues.
     pub queues: Arc<dyn Queues>,
     /// The store of files.

@@ -12,6 +12,7 @@ mod heartbeat;
 mod job;
 mod lambda;
 mod poison;
+mod rate;
 mod reconciled;
 mod redriven;
 mod signals;

@@ -15,9 +15,10 @@ use qsketch_runtime::crew::Crew;
 use qsketch_runtime::intent::{Announcer, Intent, Ledger};
 use qsketch_runtime::poll::{self, Polling};
 use qsketch_runtime::ports::{Outgoing, Parts};
-use qsketch_runtime::{Attempt, Handler, PortError, Ports, QueueName, Stop, Stopper, Worker, shutdown};
+use qsketch_runtime::{Attempt, Handler, PortError, Ports, QueueName, Stop, Stopper, Throttle, Worker, shutdown};
 use qsketch_sim::{Call, Process, Sim};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How many elements the list of `a` has.
 pub const WIDTH: u32 = 3;
@@ -40,6 +41,8 @@ pub enum Play {
     Make(Duration),
     /// It fails.
     Fail(Failure),
+    /// It takes so many turns at a provider, and makes a request at each.
+    Ask(Arc<Throttle>, u32),
     /// It never ends.
     Hang,
     /// It panics.
@@ -76,6 +79,8 @@ pub struct Stage {
     pub pipeline: Pipeline,
     script: Arc<Script>,
     played: Arc<Mutex<Vec<Played>>>,
+    /// When a provider was asked, by the true time.
+    asked: Arc<Mutex<Vec<Instant>>>,
     is_crew: bool,
     /// Whether an attempt keeps an output.
     keeps: bool,
@@ -110,6 +115,7 @@ impl Stage {
             pipeline,
             script: Arc::new(script),
             played: Arc::default(),
+            asked: Arc::default(),
             is_crew: false,
             keeps: true,
             width: WIDTH,
@@ -233,6 +239,13 @@ impl Stage {
         self.start(process, &ports, queues)
     }
 
+    /// Starts a worker process that serves all four queues on what this makes of its ports.
+    pub fn worker_around(&self, name: &str, around: impl FnOnce(Ports) -> Ports) -> Running {
+        let process = self.sim.process(name);
+        let ports = around(process.ports());
+        self.start(process, &ports, &["a", "b", "c", "z"])
+    }
+
     /// Starts a worker that serves all four queues on these ports.
     pub fn worker_on(&self, ports: &Ports) -> Running {
         self.start(self.sim.process("w"), ports, &["a", "b", "c", "z"])
@@ -262,6 +275,7 @@ impl Stage {
             width: self.width,
             script: Arc::clone(&self.script),
             played: Arc::clone(&self.played),
+            asked: Arc::clone(&self.asked),
             poison: self.poison.clone(),
         });
         let worker = Worker::new(ports.clone(), outbox.clone(), QueueName::new(queue), handler);
@@ -323,6 +337,15 @@ impl Stage {
     /// What the attempts of a task did.
     pub fn played(&self, task: &str) -> Vec<Played> {
         self.played.lock().unwrap().iter().filter(|played| played.task.to_string() == task).cloned().collect()
+    }
+
+    /// When a provider was asked, in milliseconds of the true time since the first request.
+    pub fn asked(&self) -> Vec<u64> {
+        let mut asked = self.asked.lock().unwrap().clone();
+        asked.sort_unstable();
+        let first = asked.first().copied();
+        let since = |at: &Instant| at.duration_since(first.unwrap()).as_millis().try_into().unwrap();
+        asked.iter().map(since).collect()
     }
 
     /// How often each task was recorded, in the table's own history.
@@ -445,6 +468,7 @@ struct Player {
     width: u32,
     script: Arc<Script>,
     played: Arc<Mutex<Vec<Played>>>,
+    asked: Arc<Mutex<Vec<Instant>>>,
     poison: Option<(String, String)>,
 }
 
@@ -464,6 +488,9 @@ impl Handler for Player {
                 tokio::time::sleep(span).await;
                 make(attempt, self.keeps).await.map(|()| output(attempt, self.width))
             }
+            Play::Ask(throttle, turns) => {
+                self.ask(attempt, &throttle, turns).await.map(|()| output(attempt, self.width))
+            }
             Play::Fail(failure) => Err(failure),
             Play::Hang => core::future::pending().await,
             Play::Panic => {
@@ -473,6 +500,17 @@ impl Handler for Player {
         };
         seen.end = End::Returned(attempt.now());
         result
+    }
+}
+
+impl Player {
+    async fn ask(&self, attempt: &Attempt, throttle: &Throttle, turns: u32) -> Result<(), Failure> {
+        let mut queue = attempt.turns(Some(throttle), turns).await?;
+        for _ in 0..turns {
+            queue.next().await?;
+            self.asked.lock().unwrap().push(Instant::now());
+        }
+        Ok(())
     }
 }
 
