@@ -18,5 +18,6 @@ mod redriven;
 mod signals;
 mod stage;
 mod stopping;
+mod tenants;
 mod unclaimed;
 mod wide;
