@@ -12,8 +12,11 @@
 //! # Invariants (each names its test)
 //! - At every point the jobs close as they should, no invariant of the simulation breaks, and nothing is charged that the
 //!   fault does not account for; worlds that are broken on purpose are caught: `tests/every_call.rs`.
+//! - Of two who race for a refund token one wins: `tests/refunds.rs`.
+//! - Whatever is read, nothing panics and every input is answered: `tests/fuzz.rs`.
 
 mod charges;
+pub mod fuzz;
 mod points;
 pub mod scenes;
 mod trial;
