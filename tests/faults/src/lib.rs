@@ -12,6 +12,7 @@
 //! # Invariants (each names its test)
 //! - At every point the jobs close as they should, no invariant of the simulation breaks, and nothing is charged that the
 //!   fault does not account for; worlds that are broken on purpose are caught: `tests/every_call.rs`.
+//! - A fault at any store call or tool run of the real steps that write and speak a script costs its attempt: `tests/steps`.
 //! - Of two who race for a refund token one wins: `tests/refunds.rs`.
 //! - Whatever is read, nothing panics and every input is answered: `tests/fuzz.rs`.
 
