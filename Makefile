@@ -27,11 +27,14 @@ N ?= 20000
 SEED ?= 0
 BROKEN ?=
 
+# How many inputs each target of the fuzzers gets.
+CASES ?= 1000000
+
 # What the Rust tests need to start their own emulators and renders.
 ROOT := $(CURDIR)
 TEST_ENV = QSKETCH_MINISTACK="$(ROOT)/infra/ministack" QSKETCH_MANIM_PYTHON="$(ROOT)/.local/_venv/manim/bin/python"
 
-.PHONY: help setup up down demo test bench simulate check build clean
+.PHONY: help setup up down demo test bench simulate fuzz check build clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +68,12 @@ simulate: ## run N simulated schedules from SEED on (20000 from 0); each seed re
 	@echo 'simulate: the build (minutes from nothing)'
 	@cargo build --quiet --locked -p qsketch-simulation
 	@cargo run --quiet --locked -p qsketch-simulation -- --schedules $(N) --seed $(SEED) $(if $(BROKEN),--broken $(BROKEN))
+
+fuzz: ## give CASES (1000000) damaged and invented inputs, drawn from SEED, to everything that reads input
+	@infra/setup build
+	@echo 'fuzz: the build (minutes from nothing)'
+	@cargo build --quiet --release --locked -p qsketch-faults
+	@cargo run --quiet --release --locked -p qsketch-faults -- --cases $(CASES) --seed $(SEED)
 
 build: ## build everything, tests too
 	@echo 'build: all crates and tests (minutes from nothing)'

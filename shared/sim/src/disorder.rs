@@ -74,10 +74,34 @@ pub enum Fault {
     CrashBefore,
     /// The call takes effect, and the calling process dies before it hears of it.
     CrashAfter,
+    /// The call takes effect, and the caller is told after [`TIMED_OUT_AFTER`] that there was no answer.
+    TimedOut,
+    /// The call takes effect twice, as when a client that lost the first answer repeats it by itself; the second answer counts.
+    Twice,
+    /// The receipt of a delete or of a hide has lost its validity: nothing takes effect. On other calls nothing.
+    StaleReceipt,
+    /// The first message of a send is refused, the others are sent. On other calls nothing.
+    PartlyRefused,
 }
 
+/// How long a caller waits for the answer of a call that is [`Fault::TimedOut`].
+pub const TIMED_OUT_AFTER: Duration = Duration::from_secs(5);
+
 impl Fault {
-    /// Every fault.
+    /// Every fault that disorder draws.
     pub const ALL: [Self; 5] =
         [Self::Unavailable, Self::Throttled, Self::LostReply, Self::CrashBefore, Self::CrashAfter];
+
+    /// Every fault that a call of this kind can have, those that are only planned included.
+    #[must_use]
+    pub fn of_call(kind: &str) -> Vec<Self> {
+        let mut faults = Self::ALL.to_vec();
+        faults.extend([Self::TimedOut, Self::Twice]);
+        match kind {
+            "delete" | "hide" => faults.push(Self::StaleReceipt),
+            "send" => faults.push(Self::PartlyRefused),
+            _ => {}
+        }
+        faults
+    }
 }

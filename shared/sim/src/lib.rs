@@ -30,7 +30,7 @@ use qsketch_runtime::ports::Parts;
 use qsketch_runtime::{Ports, QueueName};
 
 pub use clock::{EPOCH, SimClock};
-pub use disorder::{Disorder, Fault, Order};
+pub use disorder::{Disorder, Fault, Order, TIMED_OUT_AFTER};
 pub use queues::{BODY_BYTES_MAX, SimQueues, Waiting};
 pub use random::Random;
 pub use rosters::RosterLaw;

@@ -14,7 +14,7 @@ use qsketch_runtime::{Delivery, PortError, PortErrorKind, QueueName, Queues};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::disorder::{Disorder, Order};
+use crate::disorder::{Disorder, Fault, Order};
 use crate::random::Random;
 use crate::world::{Actor, Port, Request, World};
 
@@ -91,6 +91,9 @@ impl Queues for SimQueues {
         let order = if self.actor.is_real { self.world.state().disorder.order } else { Order::Sent };
         let poll = Poll { queue: queue.clone(), most, until: Instant::now() + whole_secs(wait), hide, order };
         let mut open = OpenPoll { world: &self.world, actor: &self.actor, poll: Some(poll.clone()), is_open: true };
+        if pass.is_twice() {
+            drop(self.world.poll(&poll).await);
+        }
         let received = self.world.poll(&poll).await;
         open.poll = None;
         let answer = self.world.end(&self.actor, pass, received).await;
@@ -106,10 +109,14 @@ impl Queues for SimQueues {
         let is_real = self.actor.is_real;
         let request = Self::request("send", queue, messages.len());
         self.world
-            .call(&self.actor, request, |state, now| {
+            .call_knowing(&self.actor, request, |state, now, fault| {
+                let is_refused = |place: usize| place == 0 && fault == Some(Fault::PartlyRefused);
                 let disorder = if is_real { state.disorder } else { Disorder::default() };
                 let random = &mut state.random;
-                let each = messages.iter().map(|message| state.queues.send(queue, message, now, &disorder, random));
+                let each = messages.iter().enumerate().map(|(place, message)| match is_refused(place) {
+                    true => Err(refused(queue)),
+                    false => state.queues.send(queue, message, now, &disorder, random),
+                });
                 let answers = each.collect();
                 state.queues.get(queue)?.changed.notify_waiters();
                 Ok(answers)
@@ -121,7 +128,10 @@ impl Queues for SimQueues {
         check_batch("delete from", queue, receipts.len())?;
         let request = Self::request("delete", queue, receipts.len());
         self.world
-            .call(&self.actor, request, |state, _| {
+            .call_knowing(&self.actor, request, |state, _, fault| {
+                if fault == Some(Fault::StaleReceipt) {
+                    return Ok(());
+                }
                 let stale = |message: &Waiting| !receipts.iter().any(|receipt| message.is_received_as(receipt));
                 state.queues.get(queue)?.messages.retain(stale);
                 Ok(())
@@ -142,7 +152,12 @@ impl Queues for SimQueues {
             Ok(Hidden::Hidden)
         };
         let request = Self::request("hide", queue, 1);
-        self.world.call(&self.actor, request, |state, now| effect(&mut state.queues, now)).await
+        self.world
+            .call_knowing(&self.actor, request, |state, now, fault| match fault {
+                Some(Fault::StaleReceipt) => Ok(Hidden::Gone),
+                _ => effect(&mut state.queues, now),
+            })
+            .await
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<Depth, PortError> {
@@ -227,8 +242,7 @@ impl QueueSet {
         random: &mut Random,
     ) -> Result<(), PortError> {
         if random.happens(disorder.partial_permille) {
-            let error = PortError::new(format!("send to queue {name}"), PortErrorKind::Unavailable);
-            return Err(error.because("simulated refusal of one message"));
+            return Err(refused(name));
         }
         check_body(name, &message.body)?;
         self.sent += 1;
@@ -344,6 +358,11 @@ fn check_body(queue: &QueueName, body: &str) -> Result<(), PortError> {
         return Ok(());
     }
     Err(invalid(format!("send to queue {queue}: the body is empty, too long or has a character that SQS refuses")))
+}
+
+fn refused(queue: &QueueName) -> PortError {
+    let error = PortError::new(format!("send to queue {queue}"), PortErrorKind::Unavailable);
+    error.because("simulated refusal of one message")
 }
 
 fn invalid(what: String) -> PortError {

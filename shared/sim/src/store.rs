@@ -48,7 +48,7 @@ impl SimStore {
         &self,
         kind: &'static str,
         key: &str,
-        effect: impl FnOnce(&mut Files) -> Result<T, PortError> + Send,
+        mut effect: impl FnMut(&mut Files) -> Result<T, PortError> + Send,
     ) -> Result<T, PortError> {
         let request = Request { port: Port::Store, kind, target: key.to_owned(), size: 1 };
         self.world.call(&self.actor, request, |state, _| effect(&mut state.files)).await
@@ -59,7 +59,7 @@ impl SimStore {
 impl Store for SimStore {
     async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<(), PortError> {
         let file = File::new(bytes, content_type);
-        self.call("put", key, |files| files.keep(key, file)).await
+        self.call("put", key, |files| files.keep(key, file.clone())).await
     }
 
     async fn get(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, PortError> {
@@ -77,7 +77,7 @@ impl Store for SimStore {
         let unread =
             |error| PortError::new(format!("upload {}", file.display()), PortErrorKind::Invalid).because(error);
         let file = File::new(std::fs::read(file).map_err(unread)?, content_type);
-        self.call("upload", key, |files| files.keep(key, file)).await
+        self.call("upload", key, |files| files.keep(key, file.clone())).await
     }
 
     async fn download(&self, key: &str, file: &Path) -> Result<Option<u64>, PortError> {

@@ -85,7 +85,7 @@ impl SimTable {
         &self,
         kind: &'static str,
         target: String,
-        look: impl FnOnce(&mut Items) -> Result<T, PortError> + Send,
+        mut look: impl FnMut(&mut Items) -> Result<T, PortError> + Send,
     ) -> Result<T, PortError> {
         let request = Request { port: Port::Table, kind, target, size: 1 };
         self.world.call(&self.actor, request, |state, _| look(&mut state.items)).await
@@ -184,8 +184,9 @@ impl Table for SimTable {
         let key = key_of(write);
         let request = Request { port: Port::Table, kind: write.kind(), target: format!("{job} {key:?}"), size: 1 };
         let process = self.actor.name.clone();
-        let effect =
-            |items: &mut Items, at| items.commit(Committed { at, process, job: job.clone(), write: write.clone() });
+        let effect = |items: &mut Items, at| {
+            items.commit(Committed { at, process: process.clone(), job: job.clone(), write: write.clone() })
+        };
         self.world.call(&self.actor, request, |state, at| Ok(effect(&mut state.items, at))).await
     }
 }

@@ -11,7 +11,7 @@ use qsketch_runtime::{Clock, PortError, PortErrorKind};
 use tokio::sync::Notify;
 
 use crate::clock::SimClock;
-use crate::disorder::{Disorder, Fault};
+use crate::disorder::{Disorder, Fault, TIMED_OUT_AFTER};
 use crate::queues::QueueSet;
 use crate::random::Random;
 use crate::store::Files;
@@ -187,13 +187,29 @@ impl World {
         &self,
         actor: &Actor,
         request: Request,
-        effect: impl FnOnce(&mut State, Time) -> Result<T, PortError> + Send,
+        mut effect: impl FnMut(&mut State, Time) -> Result<T, PortError> + Send,
+    ) -> Result<T, PortError>
+    where
+        T: Send,
+    {
+        self.call_knowing(actor, request, |state, now, _| effect(state, now)).await
+    }
+
+    /// The same for an effect that depends on what goes wrong with the call.
+    pub(crate) async fn call_knowing<T>(
+        &self,
+        actor: &Actor,
+        request: Request,
+        mut effect: impl FnMut(&mut State, Time, Option<Fault>) -> Result<T, PortError> + Send,
     ) -> Result<T, PortError>
     where
         T: Send,
     {
         let pass = self.begin(actor, request).await?;
-        let effected = effect(&mut self.state(), self.now());
+        if pass.is_twice() {
+            drop(effect(&mut self.state(), self.now(), pass.fault));
+        }
+        let effected = effect(&mut self.state(), self.now(), pass.fault);
         self.end(actor, pass, effected).await
     }
 
@@ -214,7 +230,7 @@ impl World {
                 actor.crash();
                 return core::future::pending().await;
             }
-            Some(Fault::LostReply | Fault::CrashAfter) | None => return Ok(pass),
+            Some(_) | None => return Ok(pass),
         };
         let error = PortError::new(&pass.what, failed).because("simulated");
         self.end(actor, Pass { fault: None, ..pass }, Err(error)).await
@@ -258,10 +274,17 @@ impl World {
                 call.ended_at = Some(now);
             }
         }
-        if pass.fault == Some(Fault::LostReply) {
-            return Err(PortError::new(pass.what, PortErrorKind::Unavailable).because("simulated lost reply"));
+        match pass.fault {
+            Some(Fault::LostReply) => {
+                Err(PortError::new(pass.what, PortErrorKind::Unavailable).because("simulated lost reply"))
+            }
+            Some(Fault::TimedOut) => {
+                rest(TIMED_OUT_AFTER).await;
+                actor.live().await;
+                Err(PortError::new(pass.what, PortErrorKind::Unavailable).because("simulated time-out"))
+            }
+            _ => effected,
         }
-        effected
     }
 }
 
@@ -271,6 +294,13 @@ pub(crate) struct Pass {
     what: String,
     fault: Option<Fault>,
     way: Duration,
+}
+
+impl Pass {
+    /// Whether the call is to take effect twice.
+    pub(crate) fn is_twice(&self) -> bool {
+        self.fault == Some(Fault::Twice)
+    }
 }
 
 impl State {

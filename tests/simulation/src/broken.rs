@@ -28,6 +28,8 @@ pub enum Broken {
     AcknowledgeFirst,
     /// A message in sixteen is told as sent, and is not.
     SendsDropped,
+    /// What is sent is sent only once the message that it follows from has been deleted.
+    SendsAfterDelete,
     /// There is no reconciler, and queues are purged.
     NoReconciler,
     /// The reconciler looks at every job every time.
@@ -56,12 +58,13 @@ pub enum Broken {
 
 impl Broken {
     /// Every way.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NoFence,
         Self::ClaimIgnoresLease,
         Self::RecordTwice,
         Self::AcknowledgeFirst,
         Self::SendsDropped,
+        Self::SendsAfterDelete,
         Self::NoReconciler,
         Self::EagerReconciler,
         Self::KeyPerNotification,
@@ -88,14 +91,14 @@ impl Broken {
         match self {
             Self::NoFence | Self::ClaimIgnoresLease | Self::DeafHeartbeat => &[4],
             Self::RecordTwice | Self::RedriveKeepsRecords => &[1],
-            Self::AcknowledgeFirst | Self::SendsDropped | Self::SignalWhenWaitingOnly => &[2],
+            Self::AcknowledgeFirst | Self::SendsDropped | Self::SendsAfterDelete | Self::SignalWhenWaitingOnly => &[2],
             Self::NoReconciler => &[8],
             Self::EagerReconciler => &[10],
             Self::KeyPerNotification | Self::CancelDoesNotFence => &[7],
             Self::StaleLoads => &[2, 3],
             Self::JobPerDelivery => &[9],
             Self::EveryoneEnters => &[11],
-            Self::NobodyLeaves | Self::TenantsUnseen => &[2],
+            Self::NobodyLeaves | Self::TenantsUnseen => &[2, 8],
         }
     }
 
@@ -104,7 +107,7 @@ impl Broken {
     pub fn fits(self, schedule: &Schedule) -> bool {
         let has = |deed: fn(&Deed) -> bool| schedule.acts.iter().any(|act| deed(&act.what));
         match self {
-            Self::AcknowledgeFirst | Self::SendsDropped => !schedule.has_reconciler,
+            Self::AcknowledgeFirst | Self::SendsDropped | Self::SendsAfterDelete => !schedule.has_reconciler,
             Self::NoReconciler => has(|deed| matches!(deed, Deed::Purge(_))),
             Self::EagerReconciler => schedule.has_reconciler,
             Self::RedriveKeepsRecords => has(|deed| matches!(deed, Deed::Redrive(Some(_)))),
@@ -163,7 +166,9 @@ impl Broken {
     pub(crate) fn of_worker(self, ports: Ports) -> Ports {
         match self {
             Self::ClaimIgnoresLease | Self::DeafHeartbeat | Self::StaleLoads => self.table(ports),
-            Self::AcknowledgeFirst | Self::SendsDropped | Self::JobPerDelivery => self.queues(ports),
+            Self::AcknowledgeFirst | Self::SendsDropped | Self::SendsAfterDelete | Self::JobPerDelivery => {
+                self.queues(ports)
+            }
             _ => ports,
         }
     }
@@ -192,7 +197,7 @@ impl Broken {
 
     fn queues(self, ports: Ports) -> Ports {
         let random = Mutex::new(Random::new(u64::from(ports.clock.draw())));
-        let queues = BrokenQueues { inner: Arc::clone(&ports.queues), how: self, random };
+        let queues = BrokenQueues { inner: Arc::clone(&ports.queues), how: self, random, held: Mutex::default() };
         Ports { queues: Arc::new(queues), ..ports }
     }
 }

@@ -107,6 +107,8 @@ pub(crate) struct BrokenQueues {
     pub(crate) inner: Arc<dyn Queues>,
     pub(crate) how: Broken,
     pub(crate) random: Mutex<Random>,
+    /// What [`Broken::SendsAfterDelete`] has told as sent.
+    pub(crate) held: Mutex<Vec<(QueueName, Vec<Outgoing>)>>,
 }
 
 #[async_trait]
@@ -131,13 +133,22 @@ impl Queues for BrokenQueues {
     async fn send(&self, queue: &QueueName, messages: &[Outgoing]) -> Result<Vec<Result<(), PortError>>, PortError> {
         let is_dropped = self.how == Broken::SendsDropped
             && self.random.lock().unwrap_or_else(PoisonError::into_inner).under(DROPS_ONE_OF) == 0;
-        if is_dropped {
+        if self.how == Broken::SendsAfterDelete {
+            let held = (queue.clone(), messages.to_vec());
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+        }
+        if is_dropped || self.how == Broken::SendsAfterDelete {
             return Ok(messages.iter().map(|_| Ok(())).collect());
         }
         self.inner.send(queue, messages).await
     }
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), PortError> {
-        self.inner.delete(queue, receipts).await
+        self.inner.delete(queue, receipts).await?;
+        let held = core::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        for (queue, messages) in held {
+            self.inner.send(&queue, &messages).await?;
+        }
+        Ok(())
     }
     async fn hide(&self, queue: &QueueName, receipt: &Receipt, hide: Duration) -> Result<Hidden, PortError> {
         self.inner.hide(queue, receipt, hide).await

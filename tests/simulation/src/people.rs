@@ -24,6 +24,11 @@ const SUBMIT_PAUSE: Duration = Duration::from_secs(3);
 /// How often an operator looks whether a job has closed that is to be redriven, and how many times.
 const REDRIVE_LOOKS: (Duration, u32) = (Duration::from_secs(10), 60);
 
+/// How often a patient operator repeats a command, and looks for a job that is to come; the pause between two tries.
+const REPEATS_MAX: u32 = 60;
+const LOOKS_FOR_JOB: u32 = 60;
+const REPEAT_PAUSE: Duration = Duration::from_secs(2);
+
 /// What a submission asks for.
 fn prompt(submission: &Submission) -> String {
     format!("Explain lesson {}", submission.number)
@@ -104,6 +109,12 @@ pub(crate) async fn operator(world: World, number: usize, act: Act) {
         world.happened("purge", None, format!("{} queues are purged", queues.len()));
         return;
     }
+    for _ in 0..LOOKS_FOR_JOB {
+        if !world.schedule.is_patient || !world.sim.jobs().is_empty() {
+            break;
+        }
+        sleep(REPEAT_PAUSE).await;
+    }
     let jobs = world.sim.jobs();
     let Some(job) = jobs.get(act.job % jobs.len().max(1)).cloned() else { return };
     if matches!(act.what, Deed::Redrive(_)) {
@@ -114,6 +125,33 @@ pub(crate) async fn operator(world: World, number: usize, act: Act) {
             sleep(REDRIVE_LOOKS.0).await;
         }
     }
+    command_once(&world, number, &act, &job).await;
+    for _ in 0..REPEATS_MAX {
+        if !world.schedule.is_patient || is_so(&world, &job, act.what) {
+            return;
+        }
+        sleep(REPEAT_PAUSE).await;
+        command_once(&world, number, &act, &job).await;
+    }
+}
+
+/// Whether what an operator asks for is so.
+fn is_so(world: &World, id: &JobId, deed: Deed) -> bool {
+    let Some(job) = world.sim.parts(id).job else { return false };
+    let is_paused = job.paused.as_ref().is_some_and(|pause| !pause.is_over());
+    match deed {
+        Deed::Cancel => job.status != JobStatus::Running,
+        Deed::Pause(_) => is_paused || job.status != JobStatus::Running,
+        Deed::Resume => !is_paused,
+        Deed::Redrive(_) => job.closing > 0,
+        Deed::Signal => {
+            world.sim.commits().iter().any(|commit| commit.job == *id && is_wait_record(world, &commit.write))
+        }
+        Deed::Purge(_) => true,
+    }
+}
+
+async fn command_once(world: &World, number: usize, act: &Act, job: &JobId) {
     let (process, ports) = world.process(&format!("operator-{number}"));
     let ports = match world.broken {
         Some(broken) => broken.of_operator(ports),
@@ -121,8 +159,8 @@ pub(crate) async fn operator(world: World, number: usize, act: Act) {
     };
     tokio::select! {
         biased;
-        () = command(&world, &ports, &job, act.what) => {}
-        () = process.crashed() => world.happened("operator-died", Some(&job), format!("an operator died over {:?}", act.what)),
+        () = command(world, &ports, job, act.what) => {}
+        () = process.crashed() => world.happened("operator-died", Some(job), format!("an operator died over {:?}", act.what)),
     }
 }
 

@@ -114,7 +114,10 @@ pub fn play(schedule: &Schedule, job: &JobId, task: &TaskId, attempt: u32) -> (P
 #[async_trait]
 impl Handler for Player {
     async fn run(&self, attempt: &Attempt) -> Result<Output, Failure> {
-        let (play, work) = play(&self.schedule, &attempt.job().job_id, attempt.task(), attempt.number());
+        let (play, work) = match self.schedule.script {
+            Some(script) => script(attempt.task(), attempt.job().closing, attempt.number()),
+            None => play(&self.schedule, &attempt.job().job_id, attempt.task(), attempt.number()),
+        };
         let mut seen = Seen::new(self, attempt, play);
         let result = self.act(attempt, play, work).await;
         seen.is_returned = true;

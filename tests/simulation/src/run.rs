@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use qsketch_core::{JobId, TaskId};
 use qsketch_intake::INTAKE_QUEUE;
 use qsketch_runtime::QueueName;
-use qsketch_sim::Disorder;
+use qsketch_sim::{Disorder, Fault};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -68,6 +68,36 @@ pub fn run(seed: u64, broken: Option<Broken>, trace: Trace) -> Outcome {
         let trace = (trace == Trace::Hashed).then(|| story::hash(&world));
         let story = violations.first().map(|first| story::tell(&world, first)).unwrap_or_default();
         Outcome { seed, violations, tally: Tally::of(&world), trace, story }
+    })
+}
+
+/// What a schedule came to in which certain calls went wrong.
+pub struct Planned {
+    /// What broke; nothing, in a sound world.
+    pub violations: Vec<Violation>,
+    /// Whether everything came to its end.
+    pub is_at_rest: bool,
+    /// The world, to be looked at.
+    pub world: World,
+    /// What happened around the first violation, one line each; empty without one.
+    pub story: Vec<String>,
+}
+
+/// Runs a schedule in a world that may be broken, with these faults at the calls of these numbers.
+///
+/// # Panics
+/// When the runtime can't be built.
+#[must_use]
+pub fn run_planned(schedule: Schedule, broken: Option<Broken>, plan: &[(u64, Fault)]) -> Planned {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime of one thread can be built");
+    runtime.block_on(async {
+        let world = World::new(schedule, broken);
+        plan.iter().for_each(|(number, fault)| world.sim.fail_call(*number, *fault));
+        let rest = play(&world).await;
+        let violations = check::check(&world, rest);
+        let story = violations.first().map(|first| story::tell(&world, first)).unwrap_or_default();
+        Planned { violations, is_at_rest: rest == Rest::Found, world, story }
     })
 }
 

@@ -2,9 +2,11 @@
 
 use core::time::Duration;
 
+use qsketch_core::TaskId;
 use qsketch_sim::{Disorder, Order, Random};
 
 use crate::gallery::Shape;
+use crate::player::Play;
 
 /// The most jobs of a schedule.
 const JOBS_MAX: u64 = 3;
@@ -43,7 +45,14 @@ pub struct Schedule {
     pub has_reconciler: bool,
     /// The share of attempts that do not succeed, in thousandths.
     pub trouble_permille: u16,
+    /// What attempts do where it is not drawn.
+    pub script: Option<Script>,
+    /// Whether an operator repeats a command until what it asks for is so. Else it is given once.
+    pub is_patient: bool,
 }
+
+/// What the attempt of this number at a task does, and how long it works; the number of the job's closing is the second.
+pub type Script = fn(&TaskId, u32, u32) -> (Play, Duration);
 
 /// A submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +154,8 @@ impl Schedule {
             jobs_max,
             has_reconciler,
             trouble_permille,
+            script: None,
+            is_patient: false,
         }
     }
 }
