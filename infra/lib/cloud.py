@@ -9,7 +9,7 @@ import botocore.config
 import botocore.exceptions
 import botocore.session
 import process
-from stack import REGION, ROOT, Failure, lease_secs, rate_limit, say
+from stack import REGION, ROOT, Failure, lease_secs, rate_limit, say, tenant_jobs_max
 
 PARTS = ("data", "queues", "functions")
 DEPLOY_SECS = 900
@@ -76,6 +76,7 @@ def deploy(cloud, stack, profile):
         "LogFilter": os.environ.get("QSKETCH_LOG") or "info",
         "LeaseSecs": lease_secs(),
         "ScriptRate": rate_limit("QSKETCH_SCRIPT_RATE"),
+        "TenantJobsMax": tenant_jobs_max(),
         "RefundSecretParameter": ensure_refund_secret(cloud.client("ssm"), stack),
         **{name: outputs[name] for name in ("Table", "Bucket", "CodeBucket", "QueueUrlPrefix")},
         **{f"{name.title().replace('-', '')}Code": key for name, key in codes.items()},

@@ -158,6 +158,14 @@ def rate_limit(variable):
     return text
 
 
+def tenant_jobs_max():
+    """How many jobs of one tenant may run at once, from the caller's QSKETCH_TENANT_JOBS_MAX, as text; empty for no cap."""
+    text = os.environ.get("QSKETCH_TENANT_JOBS_MAX") or ""
+    if text and not (re.fullmatch(r"[1-9][0-9]{0,2}", text) and int(text) <= 500):
+        raise Failure(f"QSKETCH_TENANT_JOBS_MAX is {text!r}: use 1 to 500, or nothing for no cap")
+    return text
+
+
 def write_atomically(path, text, mode=0o644):
     """Readers see the old text or the new, never a half."""
     path.parent.mkdir(parents=True, exist_ok=True)

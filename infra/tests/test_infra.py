@@ -211,6 +211,14 @@ class Safety(unittest.TestCase):
             with unittest.mock.patch.dict(os.environ, QSKETCH_SPEECH_RATE=text), self.assertRaises(Failure):
                 base.rate_limit("QSKETCH_SPEECH_RATE")
 
+    def test_a_cap_is_a_number_within_bounds_or_nothing(self):
+        for text in ("", "1", "42", "500"):
+            with unittest.mock.patch.dict(os.environ, QSKETCH_TENANT_JOBS_MAX=text):
+                self.assertEqual(base.tenant_jobs_max(), text)
+        for text in ("0", "501", "-1", "5x", "1000"):
+            with unittest.mock.patch.dict(os.environ, QSKETCH_TENANT_JOBS_MAX=text), self.assertRaises(Failure):
+                base.tenant_jobs_max()
+
     def test_a_stacks_name_cannot_leave_its_folder(self):
         for name in ("", "..", "a/b", "A", "-a", "_venv", "a" * 21, "a\n"):
             with self.assertRaises(Failure):

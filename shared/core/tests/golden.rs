@@ -18,13 +18,14 @@ use qsketch_core::cancel::{Canceling, cancel};
 use qsketch_core::ids::{JobId, Owner, Reference, StepName, TaskId, Tenant};
 use qsketch_core::message::Message;
 use qsketch_core::parts::{
-    Attempt, Closing, Done, Input, Job, Lease, Outcome, Part, Progress, Refusal, Task, Verdict, expires_at,
+    Attempt, Closing, Done, Input, Job, JobStatus, Lease, Outcome, Part, Progress, Refusal, Task, Verdict, expires_at,
 };
 use qsketch_core::pause::{Pausing, pause, resume};
 use qsketch_core::pipeline::{Pipeline, PipelineError, RetryPolicy, StepSpec, Timeouts, Wait};
 use qsketch_core::redrive::{Redriving, redrive};
 use qsketch_core::refund::{Issuing, Redeeming, Secret, Token, issue, redeem};
 use qsketch_core::shard::Shard;
+use qsketch_core::tenant;
 use qsketch_core::time::Time;
 use qsketch_core::wait::{Signaling, signal};
 use qsketch_core::write::{Write, apply};
@@ -444,4 +445,17 @@ fn an_input_is_kept() -> Tried<()> {
         expires_at: expires_at(at(7_200)),
     };
     keeps("input.json", &input)
+}
+
+#[test]
+fn a_queued_job_and_its_tenant_s_roster_are_kept() -> Tried<()> {
+    let tenant = Tenant::try_from("acme")?;
+    let queued = Job::queued(JobId::try_from("demo-1")?, tenant.clone(), &pipeline()?, BORN);
+    keeps("job-queued.json", &queued)?;
+    let Write::Start(started) = tenant::start(&pipeline()?, &queued, at(60)) else { return Err("no start".into()) };
+    let started =
+        Job { status: JobStatus::Running, started_at: Some(started.at), deadline: started.deadline, ..queued };
+    keeps("job-started.json", &started)?;
+    let entered = tenant::apply(&tenant, &tenant::enter(&started.job_id, 20, at(60)), None).ok_or("refused")?;
+    keeps("tenant.json", &tenant::apply(&tenant, &tenant::queue(20, at(61)), Some(&entered)).ok_or("refused")?)
 }

@@ -48,9 +48,17 @@ impl Stack {
     /// # Errors
     /// When it does not come up; with the scripts' words.
     pub fn up(prefix: &str) -> Result<Self> {
+        Self::up_with(prefix, &[])
+    }
+
+    /// The same, with these settings in the environment of the deployment.
+    ///
+    /// # Errors
+    /// When it does not come up; with the scripts' words.
+    pub fn up_with(prefix: &str, settings: &[(&str, &str)]) -> Result<Self> {
         binaries()?;
         let mut stack = Self { name: format!("{prefix}{}", std::process::id()), env: BTreeMap::new() };
-        let output = stack.script("up", &["--no-build"])?;
+        let output = stack.command("up", &["--no-build"]).envs(settings.iter().copied()).output()?;
         ensure!(output.status.success(), "the stack did not come up: {}", text(&output));
         stack.env = stack.read_env()?;
         Ok(stack)
@@ -81,13 +89,13 @@ impl Stack {
     /// # Errors
     /// When it can't be started.
     pub fn script(&self, name: &str, arguments: &[&str]) -> Result<Output> {
-        let script = root().join("infra").join(name);
-        Command::new(&script)
-            .args(["--stack", &self.name])
-            .args(arguments)
-            .env("PROFILE", "dev")
-            .output()
-            .with_context(|| format!("{} can't be started", script.display()))
+        self.command(name, arguments).output().with_context(|| format!("infra/{name} can't be started"))
+    }
+
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(root().join("infra").join(name));
+        command.args(["--stack", &self.name]).args(arguments).env("PROFILE", "dev");
+        command
     }
 
     /// Runs lines of shell as a person would, in the root of the tree.

@@ -156,6 +156,37 @@ fn a_job_within_the_cap_costs_three_writes_more_and_one_beyond_it_two_more_and_t
 }
 
 #[test]
+fn within_the_cap_a_job_takes_five_write_units_more() {
+    let units = |is_capped: bool| {
+        run(async move {
+            let stage = Stage::new(1, work);
+            let ports = stage.sim.process("intake").ports();
+            let worker = stage.worker("w");
+            let one = async |n: u32| {
+                let before = stage.sim.units();
+                let id = format!("j{n}");
+                if is_capped {
+                    take(&stage, &ports, "t", &id).await.unwrap();
+                } else {
+                    stage.submit(&id).await;
+                }
+                until_all_are_over(&stage, n as usize + 1).await;
+                let after = stage.sim.units();
+                after.writes + after.index_writes - before.writes - before.index_writes
+            };
+            // The first one makes the roster's entry in the index.
+            one(0).await;
+            let second = one(1).await;
+            worker.stop().await;
+            second
+        })
+    };
+    // Its input is written by the one of the two that is not capped: a unit.
+    let (capped, free) = (units(true), units(false));
+    assert_eq!(capped + 1, free + 5, "{capped} with a cap, {free} without one");
+}
+
+#[test]
 fn every_call_of_a_capped_job_may_fail_or_lose_its_reply_and_no_place_is_lost() {
     let calls = run_with(None);
     assert!(calls > 60, "{calls}");
