@@ -27,11 +27,14 @@ N ?= 20000
 SEED ?= 0
 BROKEN ?=
 
+# How many jobs go through the chaos of SEED.
+JOBS ?= 200
+
 # What the Rust tests need to start their own emulators and renders.
 ROOT := $(CURDIR)
 TEST_ENV = QSKETCH_MINISTACK="$(ROOT)/infra/ministack" QSKETCH_MANIM_PYTHON="$(ROOT)/.local/_venv/manim/bin/python"
 
-.PHONY: help setup up down demo test bench simulate check build clean
+.PHONY: help setup up down demo test bench simulate chaos check build clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +68,12 @@ simulate: ## run N simulated schedules from SEED on (20000 from 0); each seed re
 	@echo 'simulate: the build (minutes from nothing)'
 	@cargo build --quiet --locked -p qsketch-simulation
 	@cargo run --quiet --locked -p qsketch-simulation -- --schedules $(N) --seed $(SEED) $(if $(BROKEN),--broken $(BROKEN))
+
+chaos: ## run JOBS jobs (200) on a local stack while processes, network, queues, disks, clocks fail by SEED
+	@infra/setup build stack
+	@echo 'chaos: the build (minutes from nothing)'
+	@cargo build --quiet --locked -p qsketch-chaos
+	@$(TEST_ENV) cargo run --quiet --locked -p qsketch-chaos -- --seed $(SEED) --jobs $(JOBS) $(if $(BROKEN),--broken $(BROKEN))
 
 build: ## build everything, tests too
 	@echo 'build: all crates and tests (minutes from nothing)'

@@ -21,6 +21,7 @@ pub mod graph;
 pub mod journal;
 pub mod processes;
 pub mod proxy;
+pub mod recovery;
 pub mod run;
 pub mod schedule;
 pub mod slots;

@@ -50,6 +50,8 @@ pub struct Options {
     pub jobs: u32,
     /// For how long there are faults.
     pub span: Duration,
+    /// Whether queues are purged.
+    pub purges: bool,
     /// How the deployment is broken on purpose.
     pub broken: Option<Broken>,
     /// The worker's program.
@@ -100,7 +102,8 @@ struct Run {
 pub async fn run(options: Options) -> Result<Report> {
     nix::sys::prctl::set_child_subreaper(true)?;
     let began = Instant::now();
-    let schedule = Schedule::drawn(options.seed, options.jobs, options.span);
+    let mut schedule = Schedule::drawn(options.seed, options.jobs, options.span);
+    schedule.purges.retain(|_| options.purges);
     let mut run = Run::start(options).await?;
     run.faults(&schedule).await?;
     let is_at_rest = run.rest().await?;

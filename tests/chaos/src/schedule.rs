@@ -14,8 +14,8 @@ const PAUSE_MS: (u64, u64) = (250, 1_100);
 /// How much longer than a lease what stands still does so, at least and at most.
 const BEYOND_LEASE_MS: (u64, u64) = (1_500, 5_000);
 
-/// At which hundredths of the time of faults the queues are purged.
-const PURGES: [u64; 2] = [30, 60];
+/// How much time of faults has one purge of the queues.
+const PURGE_PERIOD: Duration = Duration::from_secs(60);
 
 /// How many submissions of 1,000 come twice.
 const TWICE: u16 = 150;
@@ -141,7 +141,9 @@ impl Schedule {
             faults.push(Planned { at, slot, deed, lasts, draw: random.next() });
             at += between(&mut random, PAUSE_MS);
         }
-        let purges = PURGES.iter().map(|part| span * u32::try_from(*part).unwrap_or_default() / 100).collect();
+        // Early in its period: what is purged is sent again after minutes.
+        let purges = u32::try_from(span.as_millis().div_ceil(PURGE_PERIOD.as_millis())).unwrap_or(1);
+        let purges = (0..purges).map(|number| span * (10 * number + 3) / (10 * purges)).collect();
         Self { faults, purges, submissions }
     }
 }

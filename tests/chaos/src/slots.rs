@@ -140,6 +140,12 @@ impl Slot {
         self.worker.as_mut().is_some_and(|worker| matches!(worker.try_wait(), Ok(None)))
     }
 
+    /// Whether its worker has logged this, by any of its processes.
+    #[must_use]
+    pub fn has_logged(&self, words: &str) -> bool {
+        std::fs::read_to_string(&self.log).is_ok_and(|log| log.contains(words))
+    }
+
     /// Everything on the machine stands still.
     #[must_use]
     pub fn freeze(&self) -> Vec<i32> {

@@ -87,6 +87,7 @@ impl Step {
             Plan::Weary => return Err(Failure::retry(PLANNED, "it is planned that this fails every time")),
             Plan::Eats if attempt.number() <= EATS => return self.eat(attempt).await,
             Plan::Long if attempt.number() == 1 => 6.0,
+            Plan::Held if attempt.number() == 1 => 3_600.0,
             _ => 0.3,
         };
         let folder = attempt.scratch().await?;

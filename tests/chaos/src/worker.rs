@@ -25,6 +25,9 @@ pub const JOURNAL_VARIABLE: &str = "CHAOS_JOURNAL";
 /// The variable that names the lease, in seconds.
 pub const LEASE_VARIABLE: &str = "CHAOS_LEASE_SECS";
 
+/// The variable that says how often the reconciler takes a turn, in seconds.
+pub const TURN_VARIABLE: &str = "CHAOS_TURN_SECS";
+
 /// The service that looks after the jobs.
 pub const RECONCILER: &str = "reconciler";
 
@@ -53,6 +56,8 @@ pub struct Told {
     pub journal: Option<PathBuf>,
     /// The lease.
     pub lease: Option<Duration>,
+    /// How often the reconciler takes a turn.
+    pub turn: Option<Duration>,
     /// How it is broken on purpose.
     pub broken: Option<Broken>,
 }
@@ -64,7 +69,7 @@ pub fn run(told: Told) -> ExitCode {
     let name = known.into_iter().find(|known| Some(*known) == told.service.as_deref()).unwrap_or("unknown");
     let about = "a service of the deployment under chaos";
     if name == RECONCILER {
-        return host::run_scheduled(Scheduled { name, about, period: TURN }, async |ports| {
+        return host::run_scheduled(Scheduled { name, about, period: told.turn.unwrap_or(TURN) }, async |ports| {
             let swept = reconcile(&ports, Mode::Mend).await.map_err(|error| error.chain())?;
             Ok(serde_json::to_value(swept)?)
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 use qsketch_chaos::broken::{BROKEN_VARIABLE, Broken};
 use qsketch_chaos::steps::EAT_VARIABLE;
-use qsketch_chaos::worker::{JOURNAL_VARIABLE, LEASE_VARIABLE, SERVICE_VARIABLE, Told, run};
+use qsketch_chaos::worker::{JOURNAL_VARIABLE, LEASE_VARIABLE, SERVICE_VARIABLE, TURN_VARIABLE, Told, run};
 
 /// How much memory is eaten at a time.
 const BITE: usize = 16 * 1_024 * 1_024;
@@ -17,10 +17,12 @@ fn main() -> ExitCode {
     if read(EAT_VARIABLE).is_some() {
         return eat();
     }
+    let seconds = |name: &str| read(name).and_then(|text| text.parse().ok()).map(Duration::from_secs);
     run(Told {
         service: read(SERVICE_VARIABLE),
         journal: read(JOURNAL_VARIABLE).map(Into::into),
-        lease: read(LEASE_VARIABLE).and_then(|text| text.parse().ok()).map(Duration::from_secs),
+        lease: seconds(LEASE_VARIABLE),
+        turn: seconds(TURN_VARIABLE),
         broken: read(BROKEN_VARIABLE).and_then(|text| Broken::from_str(&text, false).ok()),
     })
 }
