@@ -66,7 +66,7 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         Some(Measure::Recovery { tries, down, write }) => {
-            measure(tries, Duration::from_secs(down), write).await.map(|()| true)
+            measure(tries, Duration::from_secs(down), write, args.keep).await.map(|()| true)
         }
         None => chaos(args).await,
     };
@@ -80,16 +80,18 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn measure(tries: usize, down: Duration, write: bool) -> Result<()> {
-    let folder = tempfile::Builder::new().prefix("qsketch-recovery-").tempdir()?;
-    let bench = Bench { tries, down, program: worker_program()?, folder: folder.path().to_owned() };
+async fn measure(tries: usize, down: Duration, write: bool, keep: Option<PathBuf>) -> Result<()> {
+    let scratch = tempfile::Builder::new().prefix("qsketch-recovery-").tempdir()?;
+    let folder = keep.unwrap_or_else(|| scratch.path().to_owned());
+    std::fs::create_dir_all(&folder)?;
+    let bench = Bench { tries, down, program: worker_program()?, folder: folder.canonicalize()? };
     let bar = ProgressBar::new(recovery::tries_of_all(&bench) as u64);
     let style = ProgressStyle::with_template("{elapsed} {bar:40} {pos}/{len} tries");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_secs(1));
     let measured = match recovery::measure(&bench, &|| bar.inc(1)).await {
         Ok(measured) => measured,
-        Err(error) => return Err(error.context(format!("logs: {}", folder.keep().display()))),
+        Err(error) => return Err(error.context(format!("logs: {}", scratch.keep().display()))),
     };
     bar.finish_and_clear();
     print!("{}", recovery::table(&measured));

@@ -10,12 +10,13 @@ use nix::sys::signal::Signal;
 use qsketch_core::JobId;
 use qsketch_intake::INTAKE_QUEUE;
 use qsketch_runtime::clock::SystemClock;
+use qsketch_runtime::ports::BATCH_MAX;
 use qsketch_runtime::{Clock as _, QueueName};
 
 use super::{Bench, Measured};
 use crate::graph::{CHECK, JOIN, MAKE, PLAN, Plan, TELL};
 use crate::journal::{Journal, Tried};
-use crate::processes::{is_alive, signal};
+use crate::processes::signal;
 use crate::proxy::Weather;
 use crate::slots::{Site, Slot};
 use crate::stack::Deployment;
@@ -30,9 +31,6 @@ const CONCURRENCY: usize = 64;
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// How many jobs are on the machine that is lost.
-const ON_A_MACHINE: usize = 10;
 
 /// The longest wait for anything beside the down time: a purge is mended after minutes.
 const WAIT_MAX: Duration = Duration::from_secs(600);
@@ -59,27 +57,27 @@ impl Case {
         std::fs::create_dir_all(site.journal())?;
         let mut case = Self { name, deployment, site, others: Vec::new(), slots: 0, jobs: 0 };
         for service in OTHERS.into_iter().chain([RECONCILER]) {
-            let slot = case.slot(service).await?;
+            let slot = case.slot(service, CONCURRENCY).await?;
             case.others.push(slot);
         }
         Ok(case)
     }
 
     /// A worker that is started; it speaks to the stack without a proxy.
-    async fn slot(&mut self, service: &'static str) -> Result<Slot> {
+    async fn slot(&mut self, service: &'static str, concurrency: usize) -> Result<Slot> {
         let mut slot = Slot::new(&self.deployment, &self.site, self.slots, service).await?;
         self.slots += 1;
         slot.set("AWS_ENDPOINT_URL", self.deployment.endpoint.clone());
-        slot.set("QSKETCH_CONCURRENCY", CONCURRENCY.to_string());
-        slot.set("QSKETCH_POLL_WAIT_SECS", "20".to_owned());
+        slot.set("QSKETCH_CONCURRENCY", concurrency.to_string());
         slot.set(TURN_VARIABLE, qsketch_runtime::reconcile::PERIOD.as_secs().to_string());
         slot.start()?;
         Ok(slot)
     }
 
-    async fn ready_slot(&mut self, service: &'static str) -> Result<Slot> {
-        let slot = self.slot(service).await?;
-        until(&format!("worker {} of {service} to be ready", slot.number), || {
+    /// A worker of `make` that is ready.
+    async fn worker(&mut self, concurrency: usize) -> Result<Slot> {
+        let slot = self.slot(MAKE, concurrency).await?;
+        until(&format!("worker {} of {MAKE} to be ready", slot.number), || {
             Ok(slot.has_logged("\"ready\"").then_some(()))
         })
         .await?;
@@ -142,49 +140,36 @@ async fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Re
     bail!("waited {} s in vain for {what}", WAIT_MAX.as_secs())
 }
 
-/// The worker's process is killed while another worker of the step is there.
+/// The worker's process is killed while another worker of the step is there. It was fully busy: no poll of it is open.
 pub(super) async fn killed_with_another(bench: &Bench, done: &impl Fn()) -> Result<Measured> {
     let mut case = Case::start(bench, "killed").await?;
-    let took = one_by_one(bench, &mut case, done, true, |slot| {
-        signal(slot.child().context("no child")?, Signal::SIGKILL);
-        Ok(())
-    });
-    Ok(Measured {
-        what: "`kill -9` of a worker, another one is there",
-        how: "one after the other",
-        bound: "1 s",
-        took: took.await?,
-    })
+    let took = one_by_one(bench, &mut case, done, true, kill_child).await?;
+    let what = "`kill -9` of a worker that is fully busy, another one is there";
+    Ok(Measured { what, how: "one after the other", bound: "1 s", took })
 }
 
-/// The only worker's process is killed.
+/// The only worker's process is killed; it was fully busy.
 pub(super) async fn killed_alone(bench: &Bench, done: &impl Fn()) -> Result<Measured> {
     let mut case = Case::start(bench, "killed-alone").await?;
-    let took = one_by_one(bench, &mut case, done, false, |slot| {
-        signal(slot.child().context("no child")?, Signal::SIGKILL);
-        Ok(())
-    });
-    Ok(Measured {
-        what: "`kill -9` of the only worker, its start included",
-        how: "one after the other",
-        bound: "1 s",
-        took: took.await?,
-    })
+    let took = one_by_one(bench, &mut case, done, false, kill_child).await?;
+    let what = "`kill -9` of the only worker, fully busy; the start of the next one included";
+    Ok(Measured { what, how: "one after the other", bound: "1 s", took })
 }
 
 /// A worker is told to stop while another one is there.
 pub(super) async fn terminated(bench: &Bench, done: &impl Fn()) -> Result<Measured> {
     let mut case = Case::start(bench, "terminated").await?;
-    let took = one_by_one(bench, &mut case, done, true, |slot| {
+    let terminate = |slot: &Slot| {
         signal(slot.parent().context("no parent")?, Signal::SIGTERM);
         Ok(())
-    });
-    Ok(Measured {
-        what: "SIGTERM of a worker, another one is there",
-        how: "one after the other",
-        bound: "1 s",
-        took: took.await?,
-    })
+    };
+    let took = one_by_one(bench, &mut case, done, true, terminate).await?;
+    Ok(Measured { what: "SIGTERM of a worker, another one is there", how: "one after the other", bound: "1 s", took })
+}
+
+fn kill_child(slot: &Slot) -> Result<()> {
+    signal(slot.child().context("no child")?, Signal::SIGKILL);
+    Ok(())
 }
 
 /// One job at a time: its worker meets the fault, and is replaced by a new one after each try.
@@ -197,10 +182,10 @@ async fn one_by_one(
 ) -> Result<Vec<Duration>> {
     let mut took = Vec::new();
     for _ in 0..bench.tries {
-        let victim = case.ready_slot(MAKE).await?;
+        let victim = case.worker(1).await?;
         let jobs = case.submit(1).await?;
         case.begun(&jobs, 1).await?;
-        let other = if has_other { Some(case.ready_slot(MAKE).await?) } else { None };
+        let other = if has_other { Some(case.worker(CONCURRENCY).await?) } else { None };
         let since = now();
         fault(&victim)?;
         took.extend(case.again(&jobs, 2, since).await?);
@@ -212,30 +197,48 @@ async fn one_by_one(
     Ok(took)
 }
 
-/// The machine is gone, with worker and parent.
-pub(super) async fn machine_lost(bench: &Bench, done: &impl Fn()) -> Result<Measured> {
-    let mut case = Case::start(bench, "lost").await?;
+/// The worker's process is killed while it has a poll open, which the stack goes on with.
+pub(super) async fn killed_polling(bench: &Bench, done: &impl Fn()) -> Result<Measured> {
+    let mut case = Case::start(bench, "killed-polling").await?;
+    let took = ten_by_ten(bench, &mut case, done, async |victim: &mut Slot| kill_child(victim)).await?;
+    let how = "ten tasks on each worker that is killed";
+    let what = "`kill -9` of a worker that has a poll open, another one is there";
+    Ok(Measured { what, how, bound: "31 s: the poll may swallow them for its visibility", took })
+}
+
+/// As many jobs as a poll may bring are on one worker, which meets the fault.
+async fn ten_by_ten(
+    bench: &Bench,
+    case: &mut Case,
+    done: &impl Fn(),
+    fault: impl AsyncFn(&mut Slot) -> Result<()>,
+) -> Result<Vec<Duration>> {
     let mut took = Vec::new();
     while took.len() < bench.tries {
-        let count = ON_A_MACHINE.min(bench.tries - took.len());
-        let mut victim = case.ready_slot(MAKE).await?;
+        let count = BATCH_MAX.min(bench.tries - took.len());
+        let mut victim = case.worker(CONCURRENCY).await?;
         let jobs = case.submit(count).await?;
         case.begun(&jobs, 1).await?;
-        let other = case.ready_slot(MAKE).await?;
+        let other = case.worker(CONCURRENCY).await?;
         let since = now();
-        victim.lose().await?;
+        fault(&mut victim).await?;
         let again = case.again(&jobs, 2, since).await?;
         again.iter().for_each(|_| done());
         took.extend(again);
-        end(other).await;
+        for slot in [other, victim] {
+            end(slot).await;
+        }
     }
+    Ok(took)
+}
+
+/// The machine is gone, with worker and parent.
+pub(super) async fn machine_lost(bench: &Bench, done: &impl Fn()) -> Result<Measured> {
+    let mut case = Case::start(bench, "lost").await?;
+    let took = ten_by_ten(bench, &mut case, done, async |victim: &mut Slot| victim.lose().await).await?;
     let how = "ten tasks on each machine that is lost";
-    Ok(Measured {
-        what: "worker and parent together, as when a machine dies",
-        how,
-        bound: "32 s: the lease and 2 s",
-        took,
-    })
+    let what = "worker and parent together, as when a machine dies";
+    Ok(Measured { what, how, bound: "32 s: the lease and 2 s", took })
 }
 
 /// The messages of tasks that wait are gone.
@@ -245,7 +248,7 @@ pub(super) async fn purged(bench: &Bench, done: &impl Fn()) -> Result<Measured> 
     case.waiting(jobs.len() as u64).await?;
     let since = now();
     case.deployment.purge().await?;
-    let worker = case.ready_slot(MAKE).await?;
+    let worker = case.worker(CONCURRENCY).await?;
     let took = case.again(&jobs, 1, since).await?;
     took.iter().for_each(|_| done());
     end(worker).await;
@@ -259,22 +262,19 @@ pub(super) async fn all_down(bench: &Bench, done: &impl Fn()) -> Result<Measured
     let mut case = Case::start(bench, "down").await?;
     let jobs = case.submit(bench.tries).await?;
     case.waiting(jobs.len() as u64).await?;
-    for mut slot in core::mem::take(&mut case.others) {
+    for slot in core::mem::take(&mut case.others) {
         if slot.service == RECONCILER {
             // It is a schedule's, and goes on.
             case.others.push(slot);
         } else {
-            let all = slot.tree();
-            signal(slot.parent().context("no parent")?, Signal::SIGTERM);
-            slot.gone().await;
-            debug_assert!(all.iter().all(|pid| !is_alive(*pid)));
+            end(slot).await;
         }
     }
     tokio::time::sleep(bench.down).await;
     let since = now();
     let mut back = Vec::new();
     for service in OTHERS.into_iter().chain([MAKE]) {
-        back.push(case.slot(service).await?);
+        back.push(case.slot(service, CONCURRENCY).await?);
     }
     let took = case.again(&jobs, 1, since).await?;
     took.iter().for_each(|_| done());
@@ -285,8 +285,10 @@ pub(super) async fn all_down(bench: &Bench, done: &impl Fn()) -> Result<Measured
     Ok(Measured { what: "all workers down for ten minutes", how, bound: "at once", took })
 }
 
-/// Ends a worker that is no longer needed, with whatever it holds.
+/// Ends a worker that is no longer needed: told to stop, it leaves no poll open that would swallow the next try's messages.
 async fn end(mut slot: Slot) {
-    // There is nothing to learn from a folder that stays.
-    let _ = slot.lose().await;
+    if let Some(parent) = slot.parent() {
+        signal(parent, Signal::SIGTERM);
+    }
+    slot.gone().await;
 }

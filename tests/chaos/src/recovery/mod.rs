@@ -53,12 +53,14 @@ pub async fn measure(bench: &Bench, done: &impl Fn()) -> Result<Vec<Measured>> {
         measured.push(cases::terminated(bench, done).await?);
         anyhow::Ok(measured)
     };
-    let (mut measured, lost, purged, down) = tokio::try_join!(
+    let (mut measured, polling, lost, purged, down) = tokio::try_join!(
         in_turn,
+        cases::killed_polling(bench, done),
         cases::machine_lost(bench, done),
         cases::purged(bench, done),
         cases::all_down(bench, done),
     )?;
+    measured.insert(2, polling);
     measured.extend([lost, purged, down]);
     Ok(measured)
 }
@@ -66,5 +68,5 @@ pub async fn measure(bench: &Bench, done: &impl Fn()) -> Result<Vec<Measured>> {
 /// How many tries there are in all.
 #[must_use]
 pub const fn tries_of_all(bench: &Bench) -> usize {
-    6 * bench.tries
+    7 * bench.tries
 }

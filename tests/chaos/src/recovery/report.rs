@@ -36,8 +36,12 @@ pub fn page(measured: &[Measured], machine: &Machine, load: &str) -> String {
          children, on the local stack.\n\n{}\n\
          A time counts from the signal (the purge; the start of the workers' processes) until the next attempt at the task is at \
          work, as that attempt writes down itself before it does anything else. All settings are those of a deployment: a lease \
-         of 30 s, polls of 20 s, the reconciler once a minute with its patience of 2 min.\n\n\
+         of 30 s, the reconciler once a minute with its patience of 2 min; only polls wait for 1 s instead of 20 s, so that a worker \
+         that is replaced after a try is gone soon.\n\n\
          - What a worker's death costs is the parent's giving back and, where no other worker is there, a new process.\n\
+         - A worker that is not fully busy has a poll open. MiniStack goes on with that poll when its caller is dead, and what it \
+         swallows comes back when its visibility ends: a lease. AWS promises nothing else (docs/design.md, \"A process that \
+         dies\").\n\
          - A machine's death is known to nobody: the lease must lapse, which the last heartbeat renewed at most 10 s before, and \
          the message's visibility with it.\n\
          - A purge is the reconciler's to mend: 2 min after the message should have been visible, at its next turn.\n\n\
