@@ -30,11 +30,14 @@ BROKEN ?=
 # How many inputs each target of the fuzzers gets.
 CASES ?= 1000000
 
+# How many jobs go through the chaos of SEED.
+JOBS ?= 200
+
 # What the Rust tests need to start their own emulators and renders.
 ROOT := $(CURDIR)
 TEST_ENV = QSKETCH_MINISTACK="$(ROOT)/infra/ministack" QSKETCH_MANIM_PYTHON="$(ROOT)/.local/_venv/manim/bin/python"
 
-.PHONY: help setup up down demo test bench simulate fuzz check build clean
+.PHONY: help setup up down demo test bench simulate fuzz chaos check build clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +77,12 @@ fuzz: ## give CASES (1000000) damaged and invented inputs, drawn from SEED, to e
 	@echo 'fuzz: the build (minutes from nothing)'
 	@cargo build --quiet --release --locked -p qsketch-faults
 	@cargo run --quiet --release --locked -p qsketch-faults -- --cases $(CASES) --seed $(SEED)
+
+chaos: ## run JOBS jobs (200) on a local stack while processes, network, queues, disks, clocks fail by SEED
+	@infra/setup build stack
+	@echo 'chaos: the build (minutes from nothing)'
+	@cargo build --quiet --locked -p qsketch-chaos
+	@$(TEST_ENV) cargo run --quiet --locked -p qsketch-chaos -- --seed $(SEED) --jobs $(JOBS) $(if $(BROKEN),--broken $(BROKEN))
 
 build: ## build everything, tests too
 	@echo 'build: all crates and tests (minutes from nothing)'
