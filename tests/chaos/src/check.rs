@@ -1,7 +1,9 @@
 //! What must hold when everything has come to rest; what does not is told as sentences.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Result;
 use qsketch_core::digest::sha256;
@@ -16,6 +18,9 @@ use crate::stack::Deployment;
 use crate::steps::{OUTPUT, OUTPUT_BYTES_MAX, PLANNED, PLANNED_FINAL, nonce_of};
 use crate::watch::Seen;
 
+/// Within which time a worker must have seen that its clock is off: a poll of a second, and calls that go wrong meanwhile.
+const SEES_OFF: Duration = Duration::from_secs(4);
+
 /// The most files of a job: two of each attempt.
 const FILES_MAX: usize = 10_000;
 
@@ -29,6 +34,19 @@ pub struct Found<'a> {
     pub journal: &'a Journal,
     /// What was written.
     pub seen: &'a Seen,
+    /// When clocks were off.
+    pub offs: &'a [Off],
+}
+
+/// When the clock of a slot was off by more than it may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Off {
+    /// The slot.
+    pub slot: usize,
+    /// Since when.
+    pub from: Instant,
+    /// Until when.
+    pub to: Instant,
 }
 
 /// Everything that is wrong with it.
@@ -58,6 +76,7 @@ pub async fn check(found: &Found<'_>) -> Result<Vec<String>> {
     }
     wrong.extend(events.keys().map(|job| format!("job {job}: it has an event, and nobody has submitted it")));
     order(found, &mut wrong);
+    clocks(found, &mut wrong);
     for (queue, depth) in found.deployment.depths().await? {
         if depth.visible + depth.in_flight > 0 {
             wrong.push(format!("queue {queue} is not empty: {depth:?}"));
@@ -228,6 +247,21 @@ fn order(found: &Found<'_>, wrong: &mut Vec<String>) {
         {
             let Tried { job, task, attempt } = tried;
             wrong.push(format!("job {job}: attempt {attempt} of {task} was claimed after its record, and began"));
+        }
+    }
+}
+
+/// Nobody claimed by a clock that was off, once it could be seen.
+fn clocks(found: &Found<'_>, wrong: &mut Vec<String>) {
+    for Off { slot, from, to } in found.offs {
+        let of_slot = found.seen.claims.iter().filter(|(_, (_, by))| by == slot);
+        for (Tried { job, task, attempt }, (span, _)) in of_slot {
+            if span.from > *from + SEES_OFF && span.to < *to {
+                let after = span.from.saturating_duration_since(*from).as_secs_f64();
+                wrong.push(format!(
+                    "job {job}: attempt {attempt} of {task} was claimed by a clock that was off for {after:.1} s"
+                ));
+            }
         }
     }
 }

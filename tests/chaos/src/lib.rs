@@ -19,6 +19,7 @@ pub mod broken;
 pub mod check;
 pub mod graph;
 pub mod journal;
+pub mod machine;
 pub mod processes;
 pub mod proxy;
 pub mod recovery;

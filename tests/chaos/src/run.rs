@@ -12,9 +12,10 @@ use nix::sys::signal::Signal;
 use qsketch_core::{Job, JobStatus, TaskId};
 
 use crate::broken::Broken;
-use crate::check::{self, Found};
+use crate::check::{self, Found, Off};
 use crate::graph::{LEASE, TELL};
 use crate::journal::Journal;
+use crate::machine::{Memory, build_clock, keep_mounts_apart};
 use crate::processes::{command, descendants, reap, signal};
 use crate::proxy::Weather;
 use crate::schedule::{Deed, Planned, Schedule};
@@ -41,6 +42,9 @@ const REST_MAX: Duration = Duration::from_secs(1_200);
 /// For how many looks at the jobs nothing may move, with all queues empty, until that counts as rest where nobody looks
 /// after the jobs: work that has no message takes seconds.
 const STILL_LOOKS: u32 = 20;
+
+/// By how many milliseconds a clock is set off: what is allowed, and more.
+const OFFS_MS: [i64; 6] = [-30_000, -3_000, -700, 700, 3_000, 30_000];
 
 /// What to run.
 pub struct Options {
@@ -75,6 +79,14 @@ pub struct Report {
 /// What a slot is about.
 enum Doing {
     Work,
+    /// Its disk is full until then.
+    Full(Instant),
+    /// Its clock is off until then, since that time; whether by more than it may be.
+    Off {
+        until: Instant,
+        since: Instant,
+        is_far: bool,
+    },
     /// These processes stand still until then.
     Frozen(Vec<i32>, Instant),
     /// It was told to stop.
@@ -93,6 +105,7 @@ struct Run {
     submitted: BTreeMap<String, Instant>,
     looked: Option<Instant>,
     jobs: BTreeMap<String, Job>,
+    offs: Vec<Off>,
 }
 
 /// Carries out the schedule of a seed, and checks what is left.
@@ -101,6 +114,7 @@ struct Run {
 /// What the run itself needs does not work; what is wrong with the product stands in the report.
 pub async fn run(options: Options) -> Result<Report> {
     nix::sys::prctl::set_child_subreaper(true)?;
+    keep_mounts_apart();
     let began = Instant::now();
     let mut schedule = Schedule::drawn(options.seed, options.jobs, options.span);
     schedule.purges.retain(|_| options.purges);
@@ -112,11 +126,14 @@ pub async fn run(options: Options) -> Result<Report> {
     let submitted: Vec<String> = run.submitted.keys().cloned().collect();
     let files = run.slots.iter().flat_map(|(slot, _)| slot.files()).collect();
     let seen = run.watch.seen();
-    let found = Found { deployment: &run.deployment, submitted: &submitted, journal: &journal, seen: &seen };
+    let found =
+        Found { deployment: &run.deployment, submitted: &submitted, journal: &journal, seen: &seen, offs: &run.offs };
     let mut wrong = if is_at_rest { Vec::new() } else { vec![run.unrest()] };
     wrong.extend(check::check(&found).await?);
     wrong.extend(check::left(&left, files));
+    let killed = run.slots.iter().filter_map(|(slot, _)| slot.memory.as_ref()).map(Memory::killed).sum();
     let mut done: Vec<(String, u64)> = run.done.into_iter().collect();
+    done.push(("tools killed by the kernel for their memory".to_owned(), killed));
     done.extend(run.weather.counts());
     done.push(("attempts".to_owned(), journal.begun.len() as u64));
     done.push(("records".to_owned(), seen.records.len() as u64));
@@ -134,6 +151,8 @@ impl Run {
             weather: Arc::clone(&weather),
             watch: Arc::clone(&watch),
             seed: options.seed,
+            clock: build_clock(&options.folder)?,
+            is_apart: true,
         };
         std::fs::create_dir_all(site.journal())?;
         let is_without = options.broken.is_some_and(Broken::is_without_reconciler);
@@ -147,7 +166,7 @@ impl Run {
             }
         }
         let (done, submitted, jobs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Ok(Self { options, deployment, slots, weather, watch, done, submitted, looked: None, jobs })
+        Ok(Self { options, deployment, slots, weather, watch, done, submitted, looked: None, jobs, offs: Vec::new() })
     }
 
     fn count(&mut self, what: &str) {
@@ -211,7 +230,19 @@ impl Run {
                 signal(parent, Signal::SIGTERM);
                 *doing = Doing::Ending;
             }
-            Deed::FillDisk | Deed::SetClock => return Ok(()),
+            Deed::FillDisk => {
+                let Some(disk) = &slot.disk else { return Ok(()) };
+                disk.fill();
+                *doing = Doing::Full(until);
+            }
+            Deed::SetClock => {
+                let off = OFFS_MS[usize::try_from(fault.draw % OFFS_MS.len() as u64).unwrap_or_default()];
+                if !slot.set_clock(off)? {
+                    return Ok(());
+                }
+                let is_far = off.abs() > 1_000;
+                *doing = Doing::Off { until, since: Instant::now(), is_far };
+            }
         }
         self.count(fault.deed.name());
         Ok(())
@@ -224,6 +255,19 @@ impl Run {
             match doing {
                 Doing::Frozen(pids, until) if now >= *until => {
                     pids.iter().for_each(|pid| signal(*pid, Signal::SIGCONT));
+                    *doing = Doing::Work;
+                }
+                Doing::Full(until) if now >= *until => {
+                    if let Some(disk) = &slot.disk {
+                        disk.empty();
+                    }
+                    *doing = Doing::Work;
+                }
+                Doing::Off { until, since, is_far } if now >= *until => {
+                    slot.set_clock(0)?;
+                    if *is_far {
+                        self.offs.push(Off { slot: slot.number, from: *since, to: now });
+                    }
                     *doing = Doing::Work;
                 }
                 Doing::Away(until) if now >= *until => {

@@ -12,6 +12,7 @@ use qsketch_intake::INTAKE_QUEUE;
 
 use crate::broken::{BROKEN_VARIABLE, Broken};
 use crate::graph::{CHECK, JOIN, MAKE, PLAN, TELL};
+use crate::machine::{CLOCK_VARIABLE, Disk, Memory, set_clock};
 use crate::processes::{children, descendants, is_alive, signal};
 use crate::proxy::{Proxy, Weather};
 use crate::stack::Deployment;
@@ -39,6 +40,10 @@ pub struct Site {
     pub watch: Arc<Watch>,
     /// What the proxies draw from.
     pub seed: u64,
+    /// What is preloaded into workers, so that their clocks can be set off.
+    pub clock: Option<PathBuf>,
+    /// Whether machines that run tools have disks and memory of their own.
+    pub is_apart: bool,
 }
 
 impl Site {
@@ -62,6 +67,12 @@ pub struct Slot {
     /// Each machine that was lost is followed by a new one, with a disk of its own.
     machine: u32,
     worker: Option<Child>,
+    is_apart: bool,
+    /// Its disk, where it has one of its own.
+    pub disk: Option<Disk>,
+    /// Its memory, where it has some of its own.
+    pub memory: Option<Memory>,
+    clock: Option<PathBuf>,
 }
 
 impl Slot {
@@ -80,13 +91,23 @@ impl Slot {
             (LEASE_VARIABLE, deployment.settings.lease.as_secs().to_string()),
             (BROKEN_VARIABLE, broken),
         ]);
+        let clock = site.clock.as_ref().map(|_| site.folder.join(format!("clock-{number}")));
+        if let (Some(library), Some(file)) = (&site.clock, &clock) {
+            set_clock(file, 0)?;
+            environment.push(("LD_PRELOAD", library.to_string_lossy().into_owned()));
+            environment.push((CLOCK_VARIABLE, file.to_string_lossy().into_owned()));
+        }
+        let is_apart = site.is_apart && service == MAKE;
+        let name = format!("qsketch-chaos-{}-{number}", std::process::id());
+        let memory = if is_apart { Memory::limited(&name) } else { None };
         let (log, folder) = (site.folder.join(format!("{service}-{number}.log")), site.folder.join("machines"));
-        Ok(Self { number, service, environment, program: site.program.clone(), log, folder, machine: 0, worker: None })
+        let (program, machine, worker, disk) = (site.program.clone(), 0, None, None);
+        Ok(Self { number, service, environment, program, log, folder, machine, worker, is_apart, disk, memory, clock })
     }
 
     /// The folder of its machine.
     #[must_use]
-    pub fn disk(&self) -> PathBuf {
+    pub fn place(&self) -> PathBuf {
         self.folder.join(format!("{}-{}", self.number, self.machine))
     }
 
@@ -101,15 +122,35 @@ impl Slot {
     /// # Errors
     /// The program is not there.
     pub fn start(&mut self) -> Result<()> {
-        std::fs::create_dir_all(self.disk())?;
+        std::fs::create_dir_all(self.place())?;
+        if self.is_apart && self.disk.is_none() {
+            self.disk = Disk::mount(&self.place());
+        }
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.memory {
+            None => Command::new(&self.program),
+            Some(memory) => {
+                // It is in the group before it is the worker, so that nothing that it starts is not.
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", "echo $$ > \"$0\" && exec \"$1\""]).arg(memory.processes()).arg(&self.program);
+                shell
+            }
+        };
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())));
-        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("QSKETCH_DIR", self.disk());
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("QSKETCH_DIR", self.place());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let worker = command.spawn().with_context(|| format!("{} can't be started", self.program.display()))?;
         self.worker = Some(worker);
         Ok(())
+    }
+
+    /// Sets how far the machine's clock is off; whether it has one that can be set.
+    ///
+    /// # Errors
+    /// Its file can't be written.
+    pub fn set_clock(&self, off_ms: i64) -> Result<bool> {
+        self.clock.as_ref().map_or(Ok(()), |file| set_clock(file, off_ms))?;
+        Ok(self.clock.is_some())
     }
 
     /// The parent of its worker, or its only process.
@@ -172,7 +213,8 @@ impl Slot {
             tokio::time::sleep(LOOK).await;
         }
         self.ended();
-        remove(&self.disk())?;
+        self.disk = None;
+        remove(&self.place())?;
         self.machine += 1;
         Ok(())
     }
@@ -196,7 +238,7 @@ impl Slot {
     /// The files that its machine has.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        files(&self.disk())
+        files(&self.place())
     }
 }
 

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 /// Eats memory until the kernel, or the limit of its group, ends it; where there is no such limit it gives up.
 fn eat() -> ExitCode {
     /// More than any group of a worker has.
-    const BITES_MAX: usize = 64;
+    const BITES_MAX: usize = 24;
     let mut eaten: Vec<Vec<u8>> = Vec::new();
     for _ in 0..BITES_MAX {
         // Every page is written, or it would not count.

@@ -53,7 +53,8 @@ impl Case {
         let folder = bench.folder.join(name);
         let deployment = Deployment::start(folder.clone(), LEASE).await?;
         let (weather, watch) = (Arc::<Weather>::default(), Arc::<Watch>::default());
-        let site = Site { program: bench.program.clone(), folder, broken: None, weather, watch, seed: 0 };
+        let program = bench.program.clone();
+        let site = Site { program, folder, broken: None, weather, watch, seed: 0, clock: None, is_apart: false };
         std::fs::create_dir_all(site.journal())?;
         let mut case = Self { name, deployment, site, others: Vec::new(), slots: 0, jobs: 0 };
         for service in OTHERS.into_iter().chain([RECONCILER]) {
