@@ -18,8 +18,9 @@ use crate::stack::Deployment;
 use crate::steps::{OUTPUT, OUTPUT_BYTES_MAX, PLANNED, PLANNED_FINAL, nonce_of};
 use crate::watch::Seen;
 
-/// Within which time a worker must have seen that its clock is off: a poll of a second, and calls that go wrong meanwhile.
-const SEES_OFF: Duration = Duration::from_secs(4);
+/// Within which time a worker must have seen that its clock is off: a poll of a second, calls that go wrong meanwhile, and
+/// a machine that has too much to do. A clock stays off for longer by as much.
+pub const SEES_OFF: Duration = Duration::from_secs(8);
 
 /// The most files of a job: two of each attempt.
 const FILES_MAX: usize = 10_000;

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use qsketch_core::{Job, JobStatus, TaskId};
 
 use crate::broken::Broken;
-use crate::check::{self, Found, Off};
+use crate::check::{self, Found, Off, SEES_OFF};
 use crate::graph::{LEASE, TELL};
 use crate::journal::Journal;
 use crate::machine::{Memory, build_clock, keep_mounts_apart};
@@ -241,7 +241,7 @@ impl Run {
                     return Ok(());
                 }
                 let is_far = off.abs() > 1_000;
-                *doing = Doing::Off { until, since: Instant::now(), is_far };
+                *doing = Doing::Off { until: until + SEES_OFF, since: Instant::now(), is_far };
             }
         }
         self.count(fault.deed.name());
