@@ -141,7 +141,7 @@ pub struct List {
     #[arg(long, default_value = TENANT_DEFAULT)]
     pub tenant: Tenant,
 
-    /// Only those in this status, or in one of several: running, completed, failed, timed-out, canceled, rejected
+    /// Only those in this status, or in one of several: queued, running, completed, failed, timed-out, canceled, rejected
     #[arg(long, value_delimiter = ',', value_parser = status)]
     pub status: Vec<JobStatus>,
 
@@ -200,7 +200,7 @@ fn when(text: &str) -> Result<When, String> {
 fn status(text: &str) -> Result<JobStatus, String> {
     let name = text.to_ascii_uppercase().replace('-', "_");
     let found = JobStatus::ALL.into_iter().find(|status| status.as_str() == name);
-    found.ok_or_else(|| "it is none of running, completed, failed, timed-out, canceled, rejected".to_owned())
+    found.ok_or_else(|| "it is none of queued, running, completed, failed, timed-out, canceled, rejected".to_owned())
 }
 
 /// Arguments of `show`.

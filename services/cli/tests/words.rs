@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 use qsketch_cli::render::{Paint, after_list, change, list, story, why_not_completed};
 use qsketch_core::parts::Outcome;
-use qsketch_core::{Done, JobId, Shard, ShardId, Tenant, Verdict, Write};
+use qsketch_core::story::Story;
+use qsketch_core::write::apply;
+use qsketch_core::{Done, Job, JobId, Part, Shard, ShardId, Tenant, Verdict, Write, tenant};
 use qsketch_ops::{Listing, Query, Row, Shown, at_once_max, beside, changes};
 use qsketch_sim::Sim;
 use scene::{Scene, Tried, at, with_a_lost_worker};
@@ -139,6 +141,43 @@ fn the_line_of_a_wait_comes_when_it_begins_and_when_it_is_over() -> Tried {
     assert_eq!(lines(&early, &written), ["   +0.3 s  approve             WAITING"]);
     assert!(lines(&written, &written).is_empty());
     assert_eq!(lines(&written, &approved), ["   +9.0 s  approve             COMPLETED"]);
+    Ok(())
+}
+
+/// A job that was queued until its tenant had room, at this time; none where it still is.
+fn queued(started: Option<u64>) -> Tried<Scene> {
+    let mut scene = Scene::new("queued-1")?;
+    let (id, tenant) = (scene.job.job_id.clone(), scene.job.tenant.clone());
+    scene.job = Job::queued(id, tenant, &scene.pipeline, at(0));
+    if let Some(millis) = started {
+        let write = tenant::start(&scene.pipeline, &scene.job, at(millis));
+        let Some(Part::Job(job)) = apply(&write, Some(&Part::Job(Box::new(scene.job.clone())))) else {
+            return Err("it does not start".into());
+        };
+        scene.job = *job;
+    }
+    Ok(scene)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_queued_and_one_that_was() -> Tried {
+    let waits = story(&shown(&queued(None)?.stand().await?, "queued-1", 90_000).await?, Paint::Plain);
+    let was = queued(Some(60_000))?.stand().await?;
+    let was = story(&shown(&was, "queued-1", 90_000).await?, Paint::Plain);
+    assert_golden("queued.txt", &format!("{waits}\n{was}"))
+}
+
+#[test]
+fn the_line_of_a_queued_job_s_start_has_the_time_of_its_start() -> Tried {
+    let tell = |scene: &Scene| qsketch_core::story::tell(&scene.pipeline, &scene.job, &scene.tasks, &BTreeMap::new());
+    let (before, after) = (tell(&queued(None)?), tell(&queued(Some(60_000))?));
+    let lines = |before: Option<&Story>, after: &Story| {
+        let found = changes(before, after, at(61_000));
+        found.iter().filter_map(|found| change(found, after.created_at, Paint::Plain)).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(None, &before), ["   +0.0 s  job                 QUEUED"]);
+    let started = lines(Some(&before), &after);
+    assert!(started.contains(&"+1 min 00 s  job                 RUNNING".to_owned()), "{started:?}");
     Ok(())
 }
 

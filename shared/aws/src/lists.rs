@@ -44,19 +44,11 @@ impl Lists for DynamoTable {
 
     async fn due(&self, page: &DuePage) -> Result<Dues, PortError> {
         let what = || format!("list the jobs of {} to look after in table {}", page.shard, self.table);
-        let request = self.client.query().table_name(&self.table).index_name(CHECK_INDEX.name);
-        let request = request
-            .key_condition_expression("check_shard = :shard AND check_at <= :until")
-            .expression_attribute_values(":shard", text(&page.shard))
-            .expression_attribute_values(":until", number(page.until.0))
-            .limit(i32::try_from(page.most).unwrap_or(i32::MAX))
-            .set_exclusive_start_key(page.after.as_ref().map(|after| due_key(&page.shard, after)))
-            .set_return_consumed_capacity(self.capacity());
-        let output = request.send().await.map_err(|error| port_error(what(), error))?;
-        self.listed(output.consumed_capacity.as_slice());
-        let entries = entries(&what, "check_at", output.items())?;
+        let from = page.after.as_ref().map(|after| due_key(&page.shard, after));
+        let (items, has_more) = self.check_index(&what, &page.shard, page.until, page.most, from).await?;
+        let entries = entries(&what, "check_at", &items)?;
         let due = entries.into_iter().map(|(check_at, job)| Due { check_at, job }).collect();
-        Ok(Dues { due, has_more: has_more(output.last_evaluated_key) })
+        Ok(Dues { due, has_more })
     }
 
     async fn jobs(&self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Result<Job, PortError>>, PortError> {
@@ -89,6 +81,30 @@ impl Lists for DynamoTable {
             }
         }
         Ok(found)
+    }
+}
+
+impl DynamoTable {
+    /// The entries of a shard of the index of looks up to this time, from behind a key on; and whether there may be more.
+    pub(crate) async fn check_index(
+        &self,
+        what: &(impl Fn() -> String + Sync),
+        shard: &str,
+        until: Time,
+        most: usize,
+        from: Option<Item>,
+    ) -> Result<(Vec<Item>, bool), PortError> {
+        let request = self.client.query().table_name(&self.table).index_name(CHECK_INDEX.name);
+        let request = request
+            .key_condition_expression("check_shard = :shard AND check_at <= :until")
+            .expression_attribute_values(":shard", text(shard))
+            .expression_attribute_values(":until", number(until.0))
+            .limit(i32::try_from(most).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(from)
+            .set_return_consumed_capacity(self.capacity());
+        let output = request.send().await.map_err(|error| port_error(what(), error))?;
+        self.listed(output.consumed_capacity.as_slice());
+        Ok((output.items.unwrap_or_default(), has_more(output.last_evaluated_key)))
     }
 }
 

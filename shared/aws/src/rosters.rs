@@ -5,12 +5,10 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use qsketch_core::limits::LAYOUT;
-use qsketch_core::size::CHECK_INDEX;
 use qsketch_core::tenant::ROSTERS_SHARD;
 use qsketch_core::{JobId, Roster, RosterCommit, RosterWrite, Tenant, Time};
 use qsketch_runtime::ports::{DueTenant, DueTenants, PortError, PortErrorKind, Rosters, TenantPage};
 
-use crate::error::port_error;
 use crate::table::{Condition, DynamoTable, Item, Updated, number, text};
 
 /// The name of a roster's part.
@@ -131,7 +129,6 @@ impl Rosters for DynamoTable {
         match self.update_item(&key, ROSTER, &update, condition).await? {
             Updated::Written(item) => Ok(RosterCommit::Written(self.read(&key, ROSTER, item)?)),
             Updated::Refused(item) => {
-                let item = item.filter(|item| !item.is_empty());
                 Ok(RosterCommit::Overtaken(item.map(|item| self.read(&key, ROSTER, item)).transpose()?))
             }
         }
@@ -139,19 +136,11 @@ impl Rosters for DynamoTable {
 
     async fn due(&self, page: &TenantPage) -> Result<DueTenants, PortError> {
         let what = || format!("list the tenants to look after in table {}", self.table);
-        let request = self.client.query().table_name(&self.table).index_name(CHECK_INDEX.name);
-        let request = request
-            .key_condition_expression("check_shard = :shard AND check_at <= :until")
-            .expression_attribute_values(":shard", text(ROSTERS_SHARD))
-            .expression_attribute_values(":until", number(page.until.0))
-            .limit(i32::try_from(page.most).unwrap_or(i32::MAX))
-            .set_exclusive_start_key(page.after.as_ref().map(due_key))
-            .set_return_consumed_capacity(self.capacity());
-        let output = request.send().await.map_err(|error| port_error(what(), error))?;
-        self.listed(output.consumed_capacity.as_slice());
+        let from = page.after.as_ref().map(due_key);
+        let (items, has_more) = self.check_index(&what, ROSTERS_SHARD, page.until, page.most, from).await?;
         let damaged = || PortError::new(what(), PortErrorKind::Damaged).because("an entry of the index has no tenant");
-        let due = output.items().iter().map(|item| entry(item).ok_or_else(damaged)).collect::<Result<_, _>>()?;
-        Ok(DueTenants { due, has_more: output.last_evaluated_key.is_some_and(|key| !key.is_empty()) })
+        let due = items.iter().map(|item| entry(item).ok_or_else(damaged)).collect::<Result<_, _>>()?;
+        Ok(DueTenants { due, has_more })
     }
 }
 

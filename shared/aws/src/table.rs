@@ -33,7 +33,7 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 pub(crate) enum Updated {
     /// It was written; the item as it is now.
     Written(Item),
-    /// Its condition did not hold; the item as it is, empty or none where there is none.
+    /// Its condition did not hold; the item as it is, if it is there.
     Refused(Option<Item>),
 }
 
@@ -175,10 +175,12 @@ impl DynamoTable {
             }
             Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
                 use aws_sdk_dynamodb::operation::update_item::UpdateItemError as E;
-                Ok(Updated::Refused(match service.into_err() {
+                let item = match service.into_err() {
                     E::ConditionalCheckFailedException(failed) => failed.item,
                     _ => None,
-                }))
+                };
+                // An item that is not there comes as one without attributes.
+                Ok(Updated::Refused(item.filter(|item| !item.is_empty())))
             }
             Err(error) => Err(port_error(self.what("write", key, part), error)),
         }
@@ -504,7 +506,7 @@ fn stands_on(footing: &Footing) -> Condition {
 
 /// A condition with its names and values. Every name is a placeholder: many are reserved words.
 pub(crate) struct Condition {
-    pub(crate) expression: Cow<'static, str>,
+    expression: Cow<'static, str>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
 }

@@ -1,16 +1,12 @@
 //! The cells of the providers' rate limits: items of their own in the job table.
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use qsketch_core::Provider;
 use qsketch_core::limits::LAYOUT;
 use qsketch_core::rate::{Cell, Take, TakeKind, Taken};
-use qsketch_runtime::ports::{PortError, PortErrorKind, Turns};
+use qsketch_runtime::ports::{PortError, Turns};
 
-use crate::error::port_error;
-use crate::table::{Condition, DynamoTable, Item, number, text};
+use crate::table::{Condition, DynamoTable, Item, Updated, number};
 
 /// The part that a provider's cell is; no job's id begins as its key does.
 const RATE: &str = "rate";
@@ -25,36 +21,11 @@ const PASSED: &str = "(#line <= :now OR #tat <= :idle)";
 impl Turns for DynamoTable {
     async fn take(&self, provider: &Provider, take: &Take) -> Result<Taken, PortError> {
         let key = format!("rate:{provider}");
-        let what = || format!("take a turn at provider {provider} in table {}", self.table);
         let (update, condition) = expressions(take);
-        let request = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("job_id", text(&key))
-            .key("part", text(RATE))
-            .update_expression(format!("SET {update}, {BORN}"))
-            .condition_expression(condition.expression.as_ref())
-            .set_expression_attribute_names(condition.names())
-            .set_expression_attribute_values(condition.values())
-            .return_values(ReturnValue::AllNew)
-            .set_return_consumed_capacity(self.capacity())
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match request.send().await {
-            Ok(output) => {
-                self.wrote(output.consumed_capacity());
-                let damaged = || PortError::new(what(), PortErrorKind::Damaged).because("no item came back");
-                Ok(Taken::Written(self.cell(&key, output.attributes.ok_or_else(damaged)?)?))
-            }
-            Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
-                let item = match service.into_err() {
-                    UpdateItemError::ConditionalCheckFailedException(failed) => failed.item,
-                    _ => None,
-                };
-                let item = item.filter(|item| !item.is_empty());
-                Ok(Taken::Overtaken(item.map(|item| self.cell(&key, item)).transpose()?))
-            }
-            Err(error) => Err(port_error(what(), error)),
+        let update = format!("SET {update}, {BORN}");
+        match self.update_item(&key, RATE, &update, condition).await? {
+            Updated::Written(item) => Ok(Taken::Written(self.cell(&key, item)?)),
+            Updated::Refused(item) => Ok(Taken::Overtaken(item.map(|item| self.cell(&key, item)).transpose()?)),
         }
     }
 }

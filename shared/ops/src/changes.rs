@@ -94,7 +94,7 @@ pub fn changes(before: Option<&Story>, after: &Story, now: Time) -> Vec<Change> 
 }
 
 fn job_change(story: &Story) -> Change {
-    let at = story.closed_at.unwrap_or(story.created_at);
+    let at = story.closed_at.or(story.started_at).unwrap_or(story.created_at);
     let mut change = Change::new(What::Job, at, story.status.as_str());
     if let Some(closing) = story.closing.as_ref().filter(|_| story.closed_at.is_some()) {
         change.task = closing.task.as_ref().map(ToString::to_string);

@@ -25,9 +25,11 @@ mod world;
 use core::time::Duration;
 use std::sync::Arc;
 
-use qsketch_core::{JobId, Roster, Tenant, Time};
+use qsketch_core::limits::LAYOUT;
+use qsketch_core::{Input, Job, JobId, Pipeline, Roster, Tenant, Time, Write};
 use qsketch_runtime::ports::Parts;
-use qsketch_runtime::{Ports, QueueName};
+use qsketch_runtime::{PortError, Ports, QueueName};
+use serde_json::Value;
 
 pub use clock::{EPOCH, SimClock};
 pub use disorder::{Disorder, Fault, Order, TIMED_OUT_AFTER};
@@ -162,6 +164,33 @@ impl Sim {
     #[must_use]
     pub fn roster(&self, tenant: &Tenant) -> Option<Roster> {
         self.world.state().items.rosters.get(tenant).cloned()
+    }
+
+    /// Begins a job as intake does, graph and input included, but for its first message; without a call.
+    ///
+    /// # Errors
+    /// [`PortError`]; none in this world.
+    pub async fn begin_job(
+        &self,
+        id: &JobId,
+        tenant: &Tenant,
+        pipeline: &Pipeline,
+        submission: Value,
+    ) -> Result<Job, PortError> {
+        let table = self.observer().table;
+        table.keep_pipeline(pipeline).await?;
+        let job = Job::begun(id.clone(), tenant.clone(), pipeline, self.now());
+        let input = Input {
+            layout: LAYOUT,
+            job_id: id.clone(),
+            content_hash: "h".to_owned(),
+            submission,
+            received_at: self.now(),
+            expires_at: job.expires_at,
+        };
+        table.commit(id, &Write::CreateInput(Box::new(input))).await?;
+        table.commit(id, &Write::CreateJob(Box::new(job.clone()))).await?;
+        Ok(job)
     }
 
     /// The jobs that have a part `job`, in the order of their ids.

@@ -93,9 +93,13 @@ pub fn all() -> Vec<Scene> {
         scene("pause and resume", Shape::Line, completed, slow, &[act(5, Deed::Pause(None)), act(40, Deed::Resume)]),
         scene("purge", Shape::Line, completed, slow, &[act(15, Deed::Purge(None))]),
     ];
+    let mut capped = scene("one place for two jobs", Shape::Line, completed, prompt, &[]);
+    let second = Submission { number: 1, ..capped.schedule.submissions[0].clone() };
+    capped.schedule.submissions.push(second);
+    capped.schedule.jobs_max = Some(1);
     let mut wide = scene("wide", Shape::Wide, completed, prompt, &[]);
     (wide.schedule.width, wide.most_alike) = (TWO_SHARDS, ALIKE_OF_WIDE);
-    scenes.push(wide);
+    scenes.extend([capped, wide]);
     scenes
 }
 

@@ -16,7 +16,7 @@ use crate::gallery::{FINALIZER, LEASE};
 use crate::people;
 use crate::player::{OUTPUT, Played, nonce_of};
 use crate::referee::{Book, Rules, finalizes, judge};
-use crate::run::{Rest, expected, is_over};
+use crate::run::{Rest, expected, is_over, is_vacated};
 use crate::schedule::Deed;
 use crate::world::World;
 
@@ -337,11 +337,16 @@ fn unrest(world: &World, found: &mut Vec<Violation>) {
     let invariant = if is_purged { 8 } else { 2 };
     for id in world.sim.jobs() {
         let Some(job) = world.sim.parts(&id).job else { continue };
-        if job.status == JobStatus::Running {
+        if job.status == JobStatus::Queued {
+            found.push(violation(11, Some(&id), "the job never begins".to_owned()));
+        } else if job.status == JobStatus::Running {
             found.push(violation(invariant, Some(&id), "the job never closes".to_owned()));
         } else if !is_over(world, &id) {
             found.push(violation(invariant, Some(&id), "the job is never notified".to_owned()));
         }
+    }
+    if !is_vacated(world) {
+        found.push(violation(11, None, "a place is never given up".to_owned()));
     }
     for queue in world.queues() {
         let left = world.sim.messages(&queue);

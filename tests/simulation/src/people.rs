@@ -140,8 +140,8 @@ fn is_so(world: &World, id: &JobId, deed: Deed) -> bool {
     let Some(job) = world.sim.parts(id).job else { return false };
     let is_paused = job.paused.as_ref().is_some_and(|pause| !pause.is_over());
     match deed {
-        Deed::Cancel => job.status != JobStatus::Running,
-        Deed::Pause(_) => is_paused || job.status != JobStatus::Running,
+        Deed::Cancel => job.status.is_closed(),
+        Deed::Pause(_) => is_paused || job.status.is_closed(),
         Deed::Resume => !is_paused,
         Deed::Redrive(_) => job.closing > 0,
         Deed::Signal => {

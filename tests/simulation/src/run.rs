@@ -147,11 +147,11 @@ fn is_at_rest(world: &World) -> bool {
         && world.queues().iter().all(is_empty)
         && jobs.len() >= expected(world).len()
         && jobs.iter().all(|job| is_over(world, job))
-        && (world.schedule.jobs_max.is_none() || is_vacated(world))
+        && is_vacated(world)
 }
 
 /// Whether no job has a place any more.
-fn is_vacated(world: &World) -> bool {
+pub(crate) fn is_vacated(world: &World) -> bool {
     let tenants = world.sim.jobs().into_iter().filter_map(|job| world.sim.parts(&job).job).map(|job| job.tenant);
     tenants.filter_map(|tenant| world.sim.roster(&tenant)).all(|roster| roster.running.is_empty())
 }

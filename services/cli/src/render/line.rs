@@ -88,7 +88,7 @@ fn colour(status: &str, paint: Paint) -> String {
         "COMPLETED" => paint.good(status),
         "FAILED" | "TIMED_OUT" | "REJECTED" => paint.bad(status),
         "RUNNING" => paint.busy(status),
-        "SCHEDULED" => paint.notable(status),
+        "QUEUED" | "SCHEDULED" => paint.notable(status),
         _ => paint.faint(status),
     }
 }

@@ -53,7 +53,7 @@ pub const CHECK_INDEX: Index = Index { name: "check", keys: ["check_shard", "che
 /// The index for lists: the jobs of a tenant and a day, by when they were taken in.
 pub const TENANT_INDEX: Index = Index { name: "tenant", keys: ["tenant_day", "created_at"] };
 
-/// The table's indexes. Only the part `job` has their keys.
+/// The table's indexes. The part `job` has the keys of both, a tenant's roster those of the first.
 pub const INDEXES: [Index; 2] = [CHECK_INDEX, TENANT_INDEX];
 
 /// The table's own keys, which every entry of an index has too.

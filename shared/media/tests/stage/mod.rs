@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use qsketch_core::decide::{Output, start_message};
-use qsketch_core::{Failure, Input, Job, JobId, TaskId, Tenant, Write};
+use qsketch_core::{Failure, JobId, TaskId, Tenant};
 use qsketch_runtime::attempt::key;
 use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::poll::{self, Polling};
@@ -98,20 +98,11 @@ impl Stage {
         let (sim, scratch) = (Sim::new(1), tempfile::tempdir().expect("a folder"));
         let pipeline = pipeline(LEASE).expect("the pipeline");
         let id = JobId::try_from("job").expect("a job's id");
+        let tenant = Tenant::try_from("t").expect("a tenant");
+        let job =
+            sim.begin_job(&id, &tenant, &pipeline, serde_json::json!({"prompt": "Test it"})).await.expect("it begins");
         let outside = sim.observer();
-        outside.table.keep_pipeline(&pipeline).await.expect("the pipeline is kept");
-        let job = Job::begun(id.clone(), Tenant::try_from("t").expect("a tenant"), &pipeline, sim.now());
-        let input = Input {
-            layout: 1,
-            job_id: id.clone(),
-            content_hash: "h".to_owned(),
-            submission: serde_json::json!({"prompt": "Test it"}),
-            received_at: sim.now(),
-            expires_at: job.expires_at,
-        };
         let start = Outgoing::new(start_message(&pipeline, &job).body());
-        outside.table.commit(&id, &Write::CreateInput(Box::new(input))).await.expect("the input is written");
-        outside.table.commit(&id, &Write::CreateJob(Box::new(job))).await.expect("the job is written");
         let (stopper, stop) = shutdown::pair();
         for (step, handler) in steps {
             let (ports, stop) = (sim.process(step).ports(), stop.clone());

@@ -11,6 +11,7 @@ mod failures;
 mod heartbeat;
 mod job;
 mod lambda;
+mod player;
 mod poison;
 mod rate;
 mod reconciled;

@@ -4,21 +4,22 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use qsketch_core::decide::{Output, start_message};
+use qsketch_core::decide::start_message;
 use qsketch_core::pipeline::{RetryPolicy, Timeouts};
-use qsketch_core::{
-    Failure, Input, Job, JobId, JobStatus, Pipeline, SignalName, StepName, StepSpec, TaskId, Tenant, Time, Wait, Write,
-};
+use qsketch_core::{JobId, JobStatus, Pipeline, StepSpec, TaskId, Tenant, Wait, Write};
 use qsketch_runtime::batch::Outbox;
 use qsketch_runtime::crew::Crew;
 use qsketch_runtime::intent::{Announcer, Intent, Ledger};
 use qsketch_runtime::poll::{self, Polling};
 use qsketch_runtime::ports::{Outgoing, Parts};
-use qsketch_runtime::{Attempt, Handler, PortError, Ports, QueueName, Stop, Stopper, Throttle, Worker, shutdown};
+use qsketch_runtime::{PortError, Ports, QueueName, Stop, Stopper, Worker, shutdown};
 use qsketch_sim::{Call, Process, Sim};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+
+use crate::player::{OUTPUT, Player, Script};
+
+pub use crate::player::{End, Play, Played};
 
 /// How many elements the list of `a` has.
 pub const WIDTH: u32 = 3;
@@ -31,46 +32,6 @@ pub const LEASE: Duration = Duration::from_secs(30);
 
 /// More simulated time than any test needs.
 const PATIENCE: Duration = Duration::from_secs(4 * 3_600);
-
-/// How one attempt plays.
-#[derive(Clone, Debug)]
-pub enum Play {
-    /// It works for this long and succeeds, without a call of its own.
-    Work(Duration),
-    /// It keeps an output made from its inputs' outputs; the finalizer notifies.
-    Make(Duration),
-    /// It fails.
-    Fail(Failure),
-    /// It takes so many turns at a provider, and makes a request at each.
-    Ask(Arc<Throttle>, u32),
-    /// It never ends.
-    Hang,
-    /// It panics.
-    Panic,
-}
-
-/// What an attempt did, as the handler saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Played {
-    pub job: JobId,
-    pub task: TaskId,
-    pub attempt: u32,
-    pub began: Time,
-    pub end: End,
-}
-
-/// How the handler's future ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It has not.
-    Open,
-    /// It returned or panicked.
-    Returned(Time),
-    /// It was dropped.
-    Dropped(Time),
-}
-
-type Script = dyn Fn(&TaskId, u32) -> Play + Send + Sync;
 
 /// A world with a pipeline.
 #[derive(Clone)]
@@ -205,20 +166,8 @@ impl Stage {
 
     /// Begins a job without its first message.
     pub async fn begin(&self, id: &str) -> JobId {
-        let outside = self.sim.observer();
-        outside.table.keep_pipeline(&self.pipeline).await.unwrap();
         let (id, tenant) = (JobId::try_from(id).unwrap(), Tenant::try_from("t").unwrap());
-        let job = Job::begun(id.clone(), tenant, &self.pipeline, self.sim.now());
-        let input = Input {
-            layout: 1,
-            job_id: id.clone(),
-            content_hash: "h".to_owned(),
-            submission: serde_json::json!({"prompt": "p"}),
-            received_at: self.sim.now(),
-            expires_at: job.expires_at,
-        };
-        outside.table.commit(&id, &Write::CreateInput(Box::new(input))).await.unwrap();
-        outside.table.commit(&id, &Write::CreateJob(Box::new(job))).await.unwrap();
+        self.sim.begin_job(&id, &tenant, &self.pipeline, serde_json::json!({"prompt": "p"})).await.unwrap();
         id
     }
 
@@ -454,148 +403,5 @@ impl Told {
         let mut ledger = Ledger::default();
         told.lines().for_each(|line| ledger.hear(line));
         ledger.into_intents()
-    }
-}
-
-/// The name of every attempt's output.
-const OUTPUT: &str = "out.txt";
-
-/// How often the player repeats a call that fails: its own faults are not what is tested.
-const TRIES: usize = 50;
-
-struct Player {
-    keeps: bool,
-    width: u32,
-    script: Arc<Script>,
-    played: Arc<Mutex<Vec<Played>>>,
-    asked: Arc<Mutex<Vec<Instant>>>,
-    poison: Option<(String, String)>,
-}
-
-#[async_trait]
-impl Handler for Player {
-    async fn run(&self, attempt: &Attempt) -> Result<Output, Failure> {
-        let mut seen = Seen::new(self, attempt);
-        let of = (attempt.job().job_id.to_string(), attempt.task().to_string());
-        let is_poison = self.poison.as_ref() == Some(&of);
-        let play = if is_poison { Play::Hang } else { (self.script)(attempt.task(), attempt.number()) };
-        let result = match play {
-            Play::Work(span) => {
-                tokio::time::sleep(span).await;
-                Ok(output(attempt, self.width))
-            }
-            Play::Make(span) => {
-                tokio::time::sleep(span).await;
-                make(attempt, self.keeps).await.map(|()| output(attempt, self.width))
-            }
-            Play::Ask(throttle, turns) => {
-                self.ask(attempt, &throttle, turns).await.map(|()| output(attempt, self.width))
-            }
-            Play::Fail(failure) => Err(failure),
-            Play::Hang => core::future::pending().await,
-            Play::Panic => {
-                seen.end = End::Returned(attempt.now());
-                panic!("the step panicked on purpose")
-            }
-        };
-        seen.end = End::Returned(attempt.now());
-        result
-    }
-}
-
-impl Player {
-    async fn ask(&self, attempt: &Attempt, throttle: &Throttle, turns: u32) -> Result<(), Failure> {
-        let mut queue = attempt.turns(Some(throttle), turns).await?;
-        for _ in 0..turns {
-            queue.next().await?;
-            self.asked.lock().unwrap().push(Instant::now());
-        }
-        Ok(())
-    }
-}
-
-fn output(attempt: &Attempt, width: u32) -> Output {
-    let is_start = attempt.task().step().as_str() == "a";
-    let result = (attempt.task().to_string() == "c").then(|| attempt.ports().store.location("result"));
-    Output { width: is_start.then_some(width), result }
-}
-
-/// Reads the inputs' outputs and keeps one of its own that names them; the finalizer notifies.
-async fn make(attempt: &Attempt, keeps: bool) -> Result<(), Failure> {
-    let mut text = format!("made {}\n", attempt.ports().clock.nonce());
-    if let Some(payload) = attempt.signal(&SignalName::try_from("go").unwrap()) {
-        text.push_str(&format!("signal {payload}\n"));
-    }
-    let inputs = match attempt.task().step().as_str() {
-        "b" => "a",
-        "c" => "b",
-        _ => "",
-    };
-    if let Ok(step) = StepName::try_from(inputs)
-        && keeps
-    {
-        // An element of a step that is mapped after another one reads the same element of that.
-        let inputs = match attempt.index().filter(|_| inputs == "b") {
-            Some(index) => {
-                let task = TaskId::element(step, index);
-                vec![(task.clone(), patiently(|| attempt.record_of(&task)).await?)]
-            }
-            None => patiently(|| attempt.records_of(&step)).await?,
-        };
-        for (input, done) in inputs {
-            let bytes = patiently(|| attempt.get(&input, OUTPUT, 1_000)).await?;
-            let made = String::from_utf8(bytes).unwrap();
-            let nonce = made.lines().next().and_then(|line| line.strip_prefix("made ")).unwrap();
-            text.push_str(&format!("in {input} {} {nonce}\n", done.attempt));
-        }
-    }
-    if keeps {
-        patiently(|| attempt.put(OUTPUT, text.clone().into_bytes(), "text/plain")).await?;
-    }
-    if let Some((number, closing)) = attempt.closing() {
-        let event = serde_json::json!({ "job": attempt.job().job_id, "closing": number, "is": closing }).to_string();
-        let queue = QueueName::new("notifications");
-        patiently(|| attempt.send(&queue, Outgoing::new(event.clone()))).await?;
-    }
-    Ok(())
-}
-
-async fn patiently<T, F: Future<Output = Result<T, Failure>>>(mut call: impl FnMut() -> F) -> Result<T, Failure> {
-    let mut last = None;
-    for _ in 0..TRIES {
-        match call().await {
-            Ok(got) => return Ok(got),
-            Err(failure) => last = Some(failure),
-        }
-    }
-    Err(last.unwrap())
-}
-
-/// Notes that an attempt began, and how it ended, whichever way it did.
-struct Seen<'a> {
-    player: &'a Player,
-    attempt: &'a Attempt,
-    place: usize,
-    end: End,
-}
-
-impl<'a> Seen<'a> {
-    fn new(player: &'a Player, attempt: &'a Attempt) -> Self {
-        let mut played = player.played.lock().unwrap();
-        played.push(Played {
-            job: attempt.job().job_id.clone(),
-            task: attempt.task().clone(),
-            attempt: attempt.number(),
-            began: attempt.now(),
-            end: End::Open,
-        });
-        Self { player, attempt, place: played.len() - 1, end: End::Open }
-    }
-}
-
-impl Drop for Seen<'_> {
-    fn drop(&mut self) {
-        let end = if self.end == End::Open { End::Dropped(self.attempt.now()) } else { self.end };
-        self.player.played.lock().unwrap()[self.place].end = end;
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use qsketch_core::decide::start_message;
 use qsketch_core::pipeline::{RetryPolicy, Timeouts};
-use qsketch_core::{Input, Job, JobId, JobStatus, Pipeline, StepSpec, Tenant, Write};
+use qsketch_core::{JobId, JobStatus, Pipeline, StepSpec, Tenant};
 use qsketch_generate_script::GenerateScript;
 use qsketch_generate_tts::GenerateTts;
 use qsketch_runtime::batch::Outbox;
@@ -115,7 +115,10 @@ pub async fn run(plan: Plan) -> Ran {
     let (store_count, tool_count) = (Arc::new(Count::default()), Arc::new(Count::default()));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let id = JobId::try_from("job").expect("an id");
-    let start = begin(&sim, &id, &pipeline).await;
+    let tenant = Tenant::try_from("t").expect("a tenant");
+    let job =
+        sim.begin_job(&id, &tenant, &pipeline, serde_json::json!({"prompt": "Test it"})).await.expect("it begins");
+    let start = Outgoing::new(start_message(&pipeline, &job).body());
     let ports = sim.process("worker").ports();
     let (inner, count) = (Arc::clone(&ports.store), Arc::clone(&store_count));
     let store = FaultyStore { inner, plan: plan.store, count, seen: Arc::clone(&seen) };
@@ -152,23 +155,4 @@ pub async fn run(plan: Plan) -> Ran {
     let calls = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let (spoken, is_met) = (tool_count.calls(), store_count.is_met() || tool_count.is_met());
     Ran { parts, keys: sim.keys(), calls, spoken, is_met, charged, error_types }
-}
-
-/// Writes the parts of a job that begins; its first message.
-async fn begin(sim: &Sim, id: &JobId, pipeline: &Pipeline) -> Outgoing {
-    let table = sim.observer().table;
-    table.keep_pipeline(pipeline).await.expect("the pipeline is kept");
-    let job = Job::begun(id.clone(), Tenant::try_from("t").expect("a tenant"), pipeline, sim.now());
-    let input = Input {
-        layout: 1,
-        job_id: id.clone(),
-        content_hash: "h".to_owned(),
-        submission: serde_json::json!({"prompt": "Test it"}),
-        received_at: sim.now(),
-        expires_at: job.expires_at,
-    };
-    let start = Outgoing::new(start_message(pipeline, &job).body());
-    table.commit(id, &Write::CreateInput(Box::new(input))).await.expect("the input is written");
-    table.commit(id, &Write::CreateJob(Box::new(job))).await.expect("the job is written");
-    start
 }
